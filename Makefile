@@ -1,0 +1,49 @@
+# Each target makes .venv itself; delete .venv to start afresh.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALLED := $(VENV)/installed-base
+INSTALLED_DEV := $(VENV)/installed-dev
+
+.PHONY: help demo test bench format clean
+
+help:
+	@echo "make demo   the bundled style on the example pictures and film, results in out/"
+	@echo "make test   ruff, mypy and pytest"
+	@echo "make bench  speed and memory, as ratios; writes bench.json"
+	@echo "make format ruff's formatter and fixes"
+
+demo: $(INSTALLED)
+	$(BIN)/sgt demo
+
+test: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: $(INSTALLED_DEV)
+	$(BIN)/python bench/bench.py
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The inference side alone: no torch.
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+# Everything; it holds the inference side, so that `make demo` after it has nothing to install.
+$(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $(INSTALLED) $@

@@ -1,0 +1,104 @@
+"""The `sgt` command: a table of commands, each imported only when it is asked for.
+
+`sgt --help` reads the table alone, so that it answers at once; an installation without torch shows
+`train` and `export` too, and answers them with the line that installs them.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from stylegan_tool import __version__
+from stylegan_tool.errors import MissingError
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command's function (or Typer app) is, and the line that help shows for it."""
+
+    target: str  # 'module:attribute'
+    help: str
+    extra: str = ""  # the extra that installs what it needs
+
+
+COMMANDS = {
+    "images": LazyCommand("stylegan_tool.commands.images:images", "Stylise a picture or a folder tree."),
+    "video": LazyCommand("stylegan_tool.commands.video:video", "Stylise a film; its sound is kept."),
+    "demo": LazyCommand("stylegan_tool.commands.demo:demo", "Try the bundled style on the example pictures."),
+    "train": LazyCommand("stylegan_train.cli:train", "Learn a style from two folders of pictures.", "train"),
+    "export": LazyCommand("stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", "train"),
+    "models": LazyCommand("stylegan_tool.commands.models:app", "List models, or show what one says of itself."),
+    "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
+}
+
+Target: TypeAlias = Callable[..., Any] | typer.Typer
+
+
+def _import(name: str, command: LazyCommand) -> Target:
+    if command.extra and importlib.util.find_spec("torch") is None:
+        raise MissingError(
+            f"sgt {name} needs PyTorch, which is not installed",
+            hint=f"Install it: pip install 'stylegan-tool[{command.extra}]'"
+            f"   (in a checkout: pip install '.[{command.extra}]')",
+        )
+    module_name, _, attribute = command.target.partition(":")
+    target: Target = getattr(importlib.import_module(module_name), attribute)
+    return target
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands' names and help lines without importing them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import the command."""
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        target = _import(cmd_name, lazy)
+        if isinstance(target, typer.Typer):
+            command = get_command(target)
+        else:
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(name=cmd_name)(target)
+            command = get_command(app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First look: sgt demo. Each command has its own help: sgt video --help",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stylegan-tool {__version__}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def sgt(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Turn folders of pictures and whole videos into another style with CycleGAN."""

@@ -1,0 +1,19 @@
+"""`sgt doctor`: what is installed, and where a model really runs."""
+
+import typer
+
+
+def doctor() -> None:
+    """Check the installation: versions, FFmpeg's encoders, and where models can run.
+
+    Runs one convolution on each provider and reads from ONNX Runtime's own profile where it ran. Exit code 7
+    if something is broken; a missing GPU is not.
+    """
+    from stylegan_tool.diagnosis import diagnose
+    from stylegan_tool.errors import MissingError
+
+    diagnosis = diagnose()
+    for line in diagnosis.lines:
+        typer.echo(line)
+    if diagnosis.faults:
+        raise MissingError("; ".join(diagnosis.faults), hint=diagnosis.remedy)

@@ -1,0 +1,34 @@
+"""The options by which `sgt images` and `sgt video` choose a model and where it runs, and their first line."""
+
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+from stylegan_tool.model_info import Direction
+
+ProviderName: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "dml"]
+
+DirectionOption: TypeAlias = Annotated[
+    Direction | None,
+    typer.Option(case_sensitive=False, help="A2B or B2A; photos are A in the bundled styles. [A2B]"),
+]
+ToOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="DOMAIN", help="The direction by what it makes: --to vangogh.")
+]
+ModelOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|PATH", help="A style, run or .onnx. [the newest exported run here, else vangogh]"),
+]
+TileTextOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|PX",
+        help="auto cuts a picture only where memory asks for it. Each tile normalises by its own "
+        "statistics, so that tiles may differ in tone.",
+    ),
+]
+ProviderOption: TypeAlias = Annotated[ProviderName, typer.Option(help="Where the model runs.")]
+RequireGpuOption: TypeAlias = Annotated[
+    bool, typer.Option("--require-gpu", help="Stop (exit code 7) rather than run on the CPU.")
+]
+OverwriteOption: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

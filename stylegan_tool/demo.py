@@ -1,0 +1,98 @@
+"""The demonstration: the bundled style over the example pictures and the clip, and a sheet to look at."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stylegan_tool.demo_files import example_pictures, examples_folder
+from stylegan_tool.errors import OutputError
+from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.models import DEFAULT_STYLE
+from stylegan_tool.opening import open_model
+from stylegan_tool.options import TileOption
+from stylegan_tool.pixels import Image
+from stylegan_tool.progress import Progress, format_duration
+from stylegan_tool.stylize import Stylizer
+from stylegan_tool.video import convert_film, read_film_info
+
+RECORD = "demo.json"  # what the demo made, with hashes, so that it replaces that and nothing else
+SHEET = "before_after.jpg"
+FILM = "clip.mp4"
+SHEET_GAP = 8  # pixels
+
+
+def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
+    """Stylise pictures and clip into `out`.
+
+    Raises:
+        OutputError: a file of that name is there which the demo did not make, or `out` cannot be made.
+        InputError: this installation has no example pictures.
+    """
+    started = time.monotonic()
+    pictures, clip = example_pictures(), examples_folder() / "clip.mp4"
+    targets = [out / path.name for path in pictures]
+    _check_ours([*targets, out / SHEET, out / FILM], out / RECORD)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder cannot be made: {out} ({error.strerror})", hint="Name another: sgt demo FOLDER"
+        ) from error
+    session = open_model(DEFAULT_STYLE, direction="A2B", to=None, provider=provider, require_gpu=False, say=say)
+    stylizer = Stylizer(session, TileOption("auto"), note=say)
+    pairs = []
+    with Progress("pictures", len(pictures), "pictures") as progress:
+        for path, target in zip(pictures, targets, strict=True):
+            picture = read_picture(path)
+            stylized = replace(picture, image=stylizer(picture.image))
+            write_picture(target, stylized, overwrite=True)
+            pairs.append((picture.image, stylized.image))
+            progress.advance()
+    write_picture(out / SHEET, Picture(make_sheet(pairs), None, None, None), overwrite=True)
+    with Progress("film", read_film_info(clip).frames, "frames") as progress:
+        convert_film(clip, out / FILM, stylizer, overwrite=True, on_frame=progress.advance)
+    _write_record([*targets, out / SHEET, out / FILM], out / RECORD)
+    say(f"{len(pictures)} pictures and a film in {format_duration(time.monotonic() - started)} on {session.label}")
+    say(f"Look at {out / SHEET}, and play {out / FILM}")
+
+
+def make_sheet(pairs: list[tuple[Image, Image]]) -> Image:
+    """Return one picture, (H,W,3) uint8, with a row for each (before, after); narrower ones are centred."""
+    rows = []
+    for before, after in pairs:
+        gap = np.full((before.shape[0], SHEET_GAP, 3), 255, np.uint8)
+        rows.append(np.concatenate([before, gap, after], axis=1))
+    width = max(row.shape[1] for row in rows)
+    padded = []
+    for row in rows:
+        spare = width - row.shape[1]
+        sides = ((0, SHEET_GAP), (spare // 2, spare - spare // 2), (0, 0))
+        padded.append(np.pad(row, sides, constant_values=255))
+    return np.concatenate(padded)[:-SHEET_GAP]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_ours(targets: list[Path], record: Path) -> None:
+    try:
+        made: dict[str, str] = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        made = {}
+    foreign = [path for path in targets if path.exists() and made.get(path.name) != _sha256(path)]
+    if foreign:
+        raise OutputError(
+            f"{foreign[0]} was not made by the demo, or has been changed since",
+            hint="Move it away, or name another folder: sgt demo FOLDER",
+        )
+
+
+def _write_record(targets: list[Path], record: Path) -> None:
+    record.write_text(json.dumps({path.name: _sha256(path) for path in targets}, indent=2) + "\n", encoding="utf-8")

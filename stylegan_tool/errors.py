@@ -1,0 +1,62 @@
+"""The one error tree: every failure that a user can meet has a class, and each class an exit code.
+
+A message has three parts: what happened, to which file, and what to type now. The first two are
+`what`; the third is `hint`, printed on a line of its own. Library functions raise and never print or
+exit; `__main__.main` is the only place that turns these into exit codes.
+"""
+
+
+class SgtError(Exception):
+    """A failure that is not a bug: `what` happened (to which file), and a `hint` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.hint}" if self.hint else self.what
+
+
+class UsageError(SgtError):
+    """The command line asks for something that makes no sense or is ambiguous."""
+
+    exit_code = 2
+
+
+class InputError(SgtError):
+    """The one named input cannot be read, or a folder holds none."""
+
+    exit_code = 3
+
+
+class ModelError(SgtError):
+    """A model is missing, damaged or unfit for what is asked, or an export failed its parity check."""
+
+    exit_code = 4
+
+
+class OutputError(SgtError):
+    """The output cannot be written, or would overwrite something."""
+
+    exit_code = 5
+
+
+class PartialError(SgtError):
+    """Some files of a folder failed, or a film was finished with repaired frames."""
+
+    exit_code = 6
+
+
+class MissingError(SgtError):
+    """A provider, an extra or the network is missing."""
+
+    exit_code = 7
+
+
+class ComputeError(SgtError):
+    """The computation failed: NaN, or out of memory at the smallest tile."""
+
+    exit_code = 8

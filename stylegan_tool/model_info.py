@@ -1,0 +1,88 @@
+"""What a model says of itself: the contract that travels inside an .onnx, in metadata_props under `sgt.`.
+
+Everything is text there. A file without these entries is somebody else's and gets `ModelInfo()`, whose
+defaults promise nothing but RGB in [-1,1].
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from stylegan_tool.errors import ModelError
+
+PREFIX = "sgt."
+SCHEMA = 1
+
+Direction: TypeAlias = Literal["A2B", "B2A"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One generator. Sizes in pixels; an empty text or 0 means 'not known'."""
+
+    schema: int = 0
+    style: str = ""
+    direction: str = ""  # A2B or B2A
+    domain_a: str = ""
+    domain_b: str = ""
+    size_multiple: int = 4  # height and width must be multiples of it
+    smallest_size: int = 8  # each side at least this
+    trained_size: int = 0  # the crops that it was trained on
+    receptive_field: int = 96  # how far to each side an output pixel looks, statistics aside
+    ngf: int = 64
+    n_blocks: int = 0
+    upsampling: str = ""
+    normalization: str = ""
+    precision: str = ""
+    tool_version: str = ""
+    run: str = ""
+    training_data: str = ""
+    data_license: str = ""
+    parity_max_abs: str = ""  # largest difference from torch, in units of [-1,1]
+    parity_checked: str = ""
+
+    @property
+    def source(self) -> str:
+        """The domain that it takes, such as 'photo'; empty if not known."""
+        return {"A2B": self.domain_a, "B2A": self.domain_b}.get(self.direction, "")
+
+    @property
+    def target(self) -> str:
+        """The domain that it makes."""
+        return {"A2B": self.domain_b, "B2A": self.domain_a}.get(self.direction, "")
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return every field as text, for metadata_props."""
+        return {PREFIX + key: str(value) for key, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], *, path: str = "the model") -> "ModelInfo":
+        """Read what `to_metadata` wrote; entries of others are left alone.
+
+        Raises:
+            ModelError: written by a later version, or a number is none.
+        """
+        ours = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
+        if not ours:
+            return cls()
+        fields: dict[str, int | str] = {}
+        try:
+            for field in dataclasses.fields(cls):
+                if field.name in ours:
+                    fields[field.name] = int(ours[field.name]) if field.type is int else ours[field.name]
+        except ValueError as error:
+            raise ModelError(
+                f"What the model says of itself is damaged: {path} ({error})", hint="Export it again."
+            ) from error
+        info = cls(**fields)  # type: ignore[arg-type]  # each value has its field's type by the line above
+        if info.schema > SCHEMA:
+            raise ModelError(
+                f"The model was written by a later version of this tool: {path} (schema {info.schema})",
+                hint="Update: pip install -U stylegan-tool",
+            )
+        smallest = (info.size_multiple, info.smallest_size, info.ngf)
+        if info.direction not in (*DIRECTIONS, "") or min(smallest) < 1 or info.receptive_field < 0:
+            raise ModelError(f"What the model says of itself is damaged: {path}", hint="Export it again.")
+        return info

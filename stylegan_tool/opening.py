@@ -1,0 +1,35 @@
+"""Open the model that the options mean and say, in one line, which one and where it runs."""
+
+from collections.abc import Callable
+
+from stylegan_tool.models import choose_model, load_models
+from stylegan_tool.session import Session
+
+
+def open_model(
+    name: str | None,
+    *,
+    direction: str | None,
+    to: str | None,
+    provider: str,
+    require_gpu: bool,
+    say: Callable[[str], None],
+) -> Session:
+    """Return the opened model after saying 'photo -> vangogh (A2B), model vangogh (bundled), CPU'.
+
+    Whoever gets B2A by its letters is told how to name the other way: letters are easily mistaken.
+
+    Raises:
+        ModelError, UsageError: see models.choose_model.
+        MissingError: a GPU is required and there is none.
+    """
+    model = choose_model(name, direction=direction, to=to)
+    session = Session(model.path, provider=provider, require_gpu=require_gpu)
+    say(f"{model.describe()}, {session.label}")
+    if session.note:
+        say(session.note)
+    if model.info.direction == "B2A" and direction is not None and to is None:
+        other = [one.info for one in load_models(name) if one.info.direction == "A2B"]
+        if other:
+            say(f"({other[0].source} -> {other[0].target} would be --to {other[0].target})")
+    return session

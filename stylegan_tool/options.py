@@ -1,0 +1,31 @@
+"""Options that more than one command takes, checked once."""
+
+from dataclasses import dataclass
+
+from stylegan_tool.errors import UsageError
+
+SMALLEST_TILE = 16
+
+
+@dataclass(frozen=True)
+class TileOption:
+    """How pictures are cut: `auto` (only where memory asks for it), `off`, or a side in pixels."""
+
+    mode: str  # auto, off or fixed
+    size: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "TileOption":
+        """Read 'auto', 'off' or a number of pixels.
+
+        Raises:
+            UsageError: it is none of these.
+        """
+        if text in ("auto", "off"):
+            return cls(text)
+        if text.isascii() and text.isdigit() and int(text) >= SMALLEST_TILE:
+            return cls("fixed", int(text))
+        raise UsageError(
+            f"--tile {text} is neither auto, off nor a number of pixels from {SMALLEST_TILE} up",
+            hint="Type --tile auto, --tile off or, for example, --tile 1024.",
+        )

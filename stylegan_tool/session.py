@@ -1,0 +1,265 @@
+"""Opens a model and chooses where it runs: the only file that imports onnxruntime.
+
+Batches: float32 (N,3,H,W) in [-1,1]; see pixels.py.
+"""
+
+import ctypes
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime as ort
+
+from stylegan_tool.errors import ComputeError, MissingError, ModelError
+from stylegan_tool.model_info import ModelInfo
+from stylegan_tool.pixels import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Our short names, in the order in which `auto` tries what is there.
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "dml": "DmlExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+LABELS = {"cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "CoreML", "dml": "DirectML", "cpu": "CPU"}
+# TensorRT compiles an engine for each shape, for minutes: only by name.
+_AUTO = ("cuda", "coreml", "dml")
+_FATAL = 4
+
+# ONNX Runtime prints red errors about libraries that a machine without a GPU cannot have; we say it in a line.
+ort.set_default_logger_severity(_FATAL)
+
+
+def gpu_driver_problem() -> str | None:
+    """Return why no NVIDIA GPU can be used, or None if the driver sees one."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return "no NVIDIA driver"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        return "the NVIDIA driver sees no GPU"
+    return None
+
+
+def provider_problem(name: str) -> str | None:
+    """Return why provider `name` cannot be asked for on this machine, or None."""
+    if PROVIDERS[name] not in ort.get_available_providers():
+        return f"the installed ONNX Runtime has no {LABELS[name]}"
+    if name in ("cuda", "tensorrt"):
+        return gpu_driver_problem()
+    return None
+
+
+@dataclass(frozen=True)
+class ProviderChoice:
+    """What to ask ONNX Runtime for, and the line to say where that is less than was hoped for."""
+
+    name: str
+    note: str = ""
+
+
+def choose_provider(wanted: str) -> ProviderChoice:
+    """Return the provider for `wanted` (auto or a key of PROVIDERS); the CPU where it cannot be had."""
+    if wanted != "auto":
+        problem = provider_problem(wanted)
+        if problem is None:
+            return ProviderChoice(wanted)
+        return ProviderChoice("cpu", f"{LABELS[wanted]} cannot be used here ({problem}); running on the CPU")
+    usable = [name for name in _AUTO if provider_problem(name) is None]
+    if usable:
+        return ProviderChoice(usable[0])
+    if gpu_driver_problem() is None:
+        why = provider_problem("cuda")
+        return ProviderChoice("cpu", f"There is a GPU, but {why}; running on the CPU (see `sgt doctor`)")
+    return ProviderChoice("cpu")
+
+
+def _session_options(*, profile: Path | None = None) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    # The arena keeps the memory of the largest shape for good; pictures come in many sizes.
+    options.enable_cpu_mem_arena = False
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    return options
+
+
+def _provider_list(name: str) -> list[Any]:
+    if name == "cpu":
+        return [PROVIDERS["cpu"]]
+    if name in ("cuda", "tensorrt"):
+        ort.preload_dlls()
+    # An exhaustive search costs hundreds of ms for each new shape, and pictures come in many.
+    options = {"cudnn_conv_algo_search": "HEURISTIC"} if name == "cuda" else {}
+    chain: list[Any] = [(PROVIDERS[name], options)]
+    if name == "tensorrt" and provider_problem("cuda") is None:
+        chain.append(PROVIDERS["cuda"])
+    return [*chain, PROVIDERS["cpu"]]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _create(model: Path | bytes, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
+    where = model if isinstance(model, Path) else "the probe"
+    try:
+        return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=providers)
+    except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
+        raise ModelError(
+            f"ONNX Runtime cannot open {where}: {_first_line(error)}",
+            hint="Name an .onnx file, a run folder or a style (see `sgt models list`), or export it again.",
+        ) from error
+
+
+class Session:
+    """A model, opened on a provider.
+
+    Attributes:
+        info: what the model says of itself.
+        provider: the key of PROVIDERS that really loaded.
+        note: a line to say if that is not what was asked for; else empty.
+    """
+
+    def __init__(self, path: Path, *, provider: str = "auto", require_gpu: bool = False) -> None:
+        """Open `path`.
+
+        Raises:
+            ModelError: it is no model, or takes something else than one RGB batch.
+            MissingError: `require_gpu`, and it would run on the CPU.
+        """
+        choice = choose_provider(provider)
+        self.note = choice.note
+        if require_gpu and choice.name == "cpu":
+            raise _no_gpu(choice.note or "no GPU was found")
+        self.path = path
+        self._session = _create(path, _session_options(), _provider_list(choice.name))
+        loaded = self._session.get_providers()
+        self.provider = choice.name if PROVIDERS[choice.name] in loaded else "cpu"
+        if self.provider != choice.name:
+            self.note = f"{LABELS[choice.name]} did not load (see `sgt doctor`); running on the CPU"
+            if require_gpu:
+                raise _no_gpu(self.note)
+        self.info = _read_info(self._session, path)
+        self._input = _check_input(self._session, path)
+
+    @property
+    def label(self) -> str:
+        """The provider's name for people: 'CPU', 'CUDA'."""
+        return LABELS[self.provider]
+
+    def run(self, batch: Batch) -> Batch:
+        """Return the model's output for `batch`; its sides are as the model makes them.
+
+        Raises:
+            ComputeError: out of memory, or the provider failed.
+        """
+        try:
+            result: Batch = self._session.run(None, {self._input: batch})[0]
+        except Exception as error:  # as in _create
+            height, width = batch.shape[2:]
+            raise ComputeError(
+                f"{self.path.name} failed on {width}x{height} pixels: {_first_line(error)}",
+                hint="If memory ran out, use smaller tiles: --tile 512",
+            ) from error
+        return result
+
+
+def _no_gpu(reason: str) -> MissingError:
+    return MissingError(
+        f"--require-gpu: {reason.removesuffix('; running on the CPU')}",
+        hint="`sgt doctor` says what is missing; leave --require-gpu out to run on the CPU.",
+    )
+
+
+def _read_info(session: ort.InferenceSession, path: Path) -> ModelInfo:
+    return ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=str(path))
+
+
+def _check_input(session: ort.InferenceSession, path: Path) -> str:
+    inputs = session.get_inputs()
+    first = inputs[0]
+    fixed_size = len(first.shape) == 4 and any(isinstance(side, int) for side in first.shape[2:])
+    if len(inputs) != 1 or first.type != "tensor(float)" or len(first.shape) != 4 or fixed_size:
+        shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        raise ModelError(
+            f"{path} takes {shapes}, not one float32 batch (N,3,H,W) of any size",
+            hint="Models by `sgt export` do; other kinds are not supported yet.",
+        )
+    if isinstance(first.shape[1], int) and first.shape[1] != 3:
+        raise ModelError(
+            f"{path} takes {first.shape[1]} channels, not the 3 of RGB",
+            hint="Name another model with --model.",
+        )
+    name: str = first.name
+    return name
+
+
+def read_model_info(path: Path) -> ModelInfo:
+    """Read what the model at `path` says of itself, without preparing to run it.
+
+    Raises:
+        ModelError: it is no model.
+    """
+    options = _session_options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _read_info(_create(path, options, [PROVIDERS["cpu"]]), path)
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the installed ONNX Runtime distributions and their versions; more than one is a fault."""
+    names = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-silicon")
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def available_providers() -> list[str]:
+    """Return our names of what the installed ONNX Runtime was built with."""
+    built = ort.get_available_providers()
+    return [name for name, full in PROVIDERS.items() if full in built]
+
+
+def probe_provider(name: str) -> str:
+    """Run one convolution on provider `name` and return where ONNX Runtime's own profile says it ran.
+
+    Returns:
+        A name of PROVIDERS.
+
+    Raises:
+        ModelError, ComputeError: it could not be run at all.
+    """
+    model = resources.files("stylegan_tool").joinpath("assets", "probe.onnx").read_bytes()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        session = _create(model, _session_options(profile=Path(folder) / "probe"), _provider_list(name))
+        try:
+            session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
+        except Exception as error:  # as in _create
+            raise ComputeError(f"The probe failed on {LABELS[name]}: {_first_line(error)}") from error
+        events: Sequence[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    ran_on = [event["args"]["provider"] for event in events if event.get("args", {}).get("op_name") == "Conv"]
+    if not ran_on:
+        raise ComputeError(f"The probe's profile on {LABELS[name]} names no convolution")
+    return next(short for short, full in PROVIDERS.items() if full == ran_on[0])
+
+
+def cpu_threads() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

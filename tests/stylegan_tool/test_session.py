@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from stylegan_tool import session as session_module
+from stylegan_tool.errors import ComputeError, MissingError, ModelError
+from stylegan_tool.session import PROVIDERS, Session, choose_provider, probe_provider, read_model_info
+from tests.models import RED, make_info, write_colour_model, write_graph
+
+NO_DRIVER = "no NVIDIA driver"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_colour_model(tmp_path / "red.onnx", RED, make_info("A2B", style="red"))
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: NO_DRIVER)
+
+
+def _with_providers(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [PROVIDERS[name] for name in names])
+
+
+def test_the_model_says_what_it_is(model: Path) -> None:
+    assert read_model_info(model).style == "red"
+    assert Session(model).info == read_model_info(model)
+
+
+def test_it_runs_any_number_and_size(model: Path) -> None:
+    result = Session(model, provider="cpu").run(np.zeros((2, 3, 5, 7), np.float32))
+    assert result.shape == (2, 3, 5, 7)
+    assert result[:, 0].min() == 1
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_without_a_gpu_auto_is_silent_and_cuda_says_one_line(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert Session(model, provider="auto").note == ""
+    asked = Session(model, provider="cuda")
+    assert asked.provider == "cpu"
+    assert "CUDA cannot be used here" in asked.note
+    assert "\n" not in asked.note
+    assert capfd.readouterr() == ("", "")  # ONNX Runtime's own red lines would be here
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("provider", ["auto", "cuda", "coreml"])
+def test_require_gpu_does_not_fall_back(model: Path, provider: str) -> None:
+    with pytest.raises(MissingError, match="--require-gpu") as caught:
+        Session(model, provider=provider, require_gpu=True)
+    assert caught.value.exit_code == 7
+
+
+def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    _with_providers(monkeypatch, "tensorrt", "cuda", "cpu")
+    assert choose_provider("auto").name == "cuda"
+    assert choose_provider("tensorrt").name == "tensorrt"
+    _with_providers(monkeypatch, "coreml", "cpu")
+    assert choose_provider("auto").name == "coreml"
+
+
+def test_a_gpu_that_the_runtime_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    _with_providers(monkeypatch, "cpu")
+    choice = choose_provider("auto")
+    assert choice.name == "cpu"
+    assert "no CUDA" in choice.note
+
+
+def test_a_provider_that_does_not_load_is_said(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver without CUDA's libraries: ONNX Runtime goes on with the CPU by itself."""
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    _with_providers(monkeypatch, "cuda", "cpu")
+    monkeypatch.setattr(session_module, "_provider_list", lambda name: [PROVIDERS["cpu"]])
+    opened = Session(model)
+    assert opened.provider == "cpu"
+    assert "CUDA did not load" in opened.note
+    with pytest.raises(MissingError):
+        Session(model, require_gpu=True)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels_are_refused(tmp_path: Path, channels: int) -> None:
+    node = helper.make_node("Identity", ["image"], ["stylized"])
+    path = write_graph(tmp_path / "other.onnx", [node], {}, None, channels=channels)
+    with pytest.raises(ModelError, match=f"{channels} channels"):
+        Session(path)
+
+
+def test_a_failing_run_is_a_compute_error(tmp_path: Path) -> None:
+    node = helper.make_node("Add", ["image", "wide"], ["stylized"])
+    path = write_graph(tmp_path / "odd.onnx", [node], {"wide": np.zeros((1, 3, 1, 5), np.float32)}, None)
+    with pytest.raises(ComputeError, match=r"odd\.onnx failed on 4x4 pixels"):
+        Session(path).run(np.zeros((1, 3, 4, 4), np.float32))
+
+
+def test_the_probe_ran_on_the_cpu() -> None:
+    assert probe_provider("cpu") == "cpu"
