@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from stylegan_tool import __version__, cli
+from stylegan_tool import __version__
 from stylegan_tool.__main__ import main
 from stylegan_tool.cli import COMMANDS
 
@@ -56,7 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_torch_the_line_to_install_it_is_printed(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda module: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
     assert main([name]) == 7
     assert "pip install 'stylegan-tool[train]'" in capsys.readouterr().err
 
