@@ -3,7 +3,9 @@
 Batches: float32 (N,3,H,W) in [-1,1]; see pixels.py.
 """
 
+import contextlib
 import ctypes
+import io
 import json
 import os
 import sys
@@ -101,7 +103,9 @@ def _provider_list(name: str) -> list[Any]:
     if name == "cpu":
         return [PROVIDERS["cpu"]]
     if name in ("cuda", "tensorrt"):
-        ort.preload_dlls()
+        # It finds the libraries of pip packages and of torch, and prints each one that it does not find.
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
     # An exhaustive search costs hundreds of ms for each new shape, and pictures come in many.
     options = {"cudnn_conv_algo_search": "HEURISTIC"} if name == "cuda" else {}
     chain: list[Any] = [(PROVIDERS[name], options)]
