@@ -48,7 +48,7 @@ def plan_jobs(source: Path, target: Path, *, overwrite: bool) -> list[Job]:
     elif source.is_file():
         jobs = [Job(source, _file_target(source, target))]
     else:
-        raise InputError(f"No such file or folder: {source}", hint="Check the name; quote it if it has spaces.")
+        raise InputError(f"no such file or folder: {source}", hint="Check the name; quote it if it has spaces.")
     _check_targets(jobs, overwrite=overwrite)
     return jobs
 
@@ -57,7 +57,7 @@ def _file_target(source: Path, target: Path) -> Path:
     if target.suffix and not target.is_dir():
         if target.suffix.lower() not in SUFFIXES or output_name(Path(target.name)).name != target.name:
             raise UsageError(
-                f"Pictures cannot be written as {target.suffix}: {target}",
+                f"pictures cannot be written as {target.suffix}: {target}",
                 hint="Use .jpg, .png, .webp or .tif, or name a folder.",
             )
         return target
@@ -68,7 +68,7 @@ def _plan_folder(source: Path, target: Path) -> list[Job]:
     inside = target.resolve()
     pictures = [path for path in find_pictures(source) if not path.resolve().is_relative_to(inside)]
     if not pictures and source.resolve() != inside:
-        raise InputError(f"No pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
+        raise InputError(f"no pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
     if source.resolve() == inside:
         raise UsageError(f"{source} would be written into itself", hint="Name another folder for the results.")
     return [Job(path, target / output_name(path.relative_to(source))) for path in pictures]
@@ -90,7 +90,7 @@ def _check_targets(jobs: Sequence[Job], *, overwrite: bool) -> None:
     if existing and not overwrite:
         more = f" and {len(existing) - SHOWN} more" if len(existing) > SHOWN else ""
         raise OutputError(
-            f"Already there: {', '.join(existing[:SHOWN])}{more}",
+            f"already there: {', '.join(existing[:SHOWN])}{more}",
             hint="Nothing was done. Use --overwrite to replace them, or name another place.",
         )
 

@@ -16,7 +16,7 @@ def examples_folder() -> Path:
         if (folder / "pictures").is_dir():
             return folder
     raise InputError(
-        "This installation has no example pictures",
+        "this installation has no example pictures",
         hint="Reinstall it: pip install --force-reinstall stylegan-tool",
     )
 

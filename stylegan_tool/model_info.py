@@ -74,15 +74,15 @@ class ModelInfo:
                     fields[field.name] = int(ours[field.name]) if field.type is int else ours[field.name]
         except ValueError as error:
             raise ModelError(
-                f"What the model says of itself is damaged: {path} ({error})", hint="Export it again."
+                f"what the model says of itself is damaged: {path} ({error})", hint="Export it again."
             ) from error
         info = cls(**fields)  # type: ignore[arg-type]  # each value has its field's type by the line above
         if info.schema > SCHEMA:
             raise ModelError(
-                f"The model was written by a later version of this tool: {path} (schema {info.schema})",
+                f"the model was written by a later version of this tool: {path} (schema {info.schema})",
                 hint="Update: pip install -U stylegan-tool",
             )
         smallest = (info.size_multiple, info.smallest_size, info.ngf)
         if info.direction not in (*DIRECTIONS, "") or min(smallest) < 1 or info.receptive_field < 0:
-            raise ModelError(f"What the model says of itself is damaged: {path}", hint="Export it again.")
+            raise ModelError(f"what the model says of itself is damaged: {path}", hint="Export it again.")
         return info

@@ -82,10 +82,10 @@ def _locate(name: str | None) -> tuple[list[Path], str]:
         return model_files(styles[name]), f"{name} (bundled)"
     if path.is_dir() or (Path("runs") / name).is_dir():
         raise ModelError(
-            f"No A2B.onnx or B2A.onnx in {name}", hint=f"If it is a run, export it first: sgt export {name}"
+            f"no A2B.onnx or B2A.onnx in {name}", hint=f"If it is a run, export it first: sgt export {name}"
         )
     raise ModelError(
-        f"No model {name}: it is no file, no folder, no run and no bundled style",
+        f"no model {name}: it is no file, no folder, no run and no bundled style",
         hint=f"Bundled: {', '.join(styles)}. `sgt models list` shows what is here.",
     )
 
@@ -133,8 +133,8 @@ def _lacks(models: list[Model], what: str) -> ModelError:
     known = [model.info for model in models if model.info.direction]
     if not known:
         return ModelError(
-            f"Model {models[0].label} does not say its direction and domains, so it has no {what}",
+            f"model {models[0].label} does not say its direction and domains, so it has no {what}",
             hint="It does one thing only: leave --direction and --to out.",
         )
     has = ", or ".join(f"--direction {info.direction} (--to {info.target})" for info in known)
-    return ModelError(f"Model {models[0].label} has no {what}", hint=f"It has {has}.")
+    return ModelError(f"model {models[0].label} has no {what}", hint=f"It has {has}.")

@@ -51,6 +51,7 @@ class Progress:
             console=_console,
             disable=not _console.is_terminal,
             transient=True,
+            speed_estimate_period=300,  # pictures may take a minute each
         )
         self._task = self._rich.add_task(label, total=total, completed=done, note="")
 

@@ -256,11 +256,11 @@ def probe_provider(name: str) -> str:
         try:
             session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
         except Exception as error:  # as in _create
-            raise ComputeError(f"The probe failed on {LABELS[name]}: {_first_line(error)}") from error
+            raise ComputeError(f"the probe failed on {LABELS[name]}: {_first_line(error)}") from error
         events: Sequence[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     ran_on = [event["args"]["provider"] for event in events if event.get("args", {}).get("op_name") == "Conv"]
     if not ran_on:
-        raise ComputeError(f"The probe's profile on {LABELS[name]} names no convolution")
+        raise ComputeError(f"the probe's profile on {LABELS[name]} names no convolution")
     return next(short for short, full in PROVIDERS.items() if full == ran_on[0])
 
 

@@ -58,7 +58,7 @@ def plan_axis(length: int, *, tile: int, halo: int, feather: int, multiple: int)
         return (Span(0, length, 0, length),)
     if tile < least:
         raise UsageError(
-            f"Tiles of {tile} pixels are too small for this model, which looks {halo} pixels to each side",
+            f"tiles of {tile} pixels are too small for this model, which looks {halo} pixels to each side",
             hint=f"Use --tile {least} or more, or --tile auto.",
         )
     step = tile - 2 * halo - feather - multiple  # the last: starts move by up to this when put on the multiple

@@ -190,7 +190,7 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     """
     _container_of(target)
     if target.exists() and source.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the source itself", hint="give the new film another name")
+        raise OutputError(f"{target} is the source itself", hint="Give the new film another name.")
     _check_place(target, overwrite=overwrite)
 
 
@@ -221,7 +221,7 @@ def convert_film(
             sound_notes = writer.add_sound(reader)
             _stylize_all(reader, writer, stylize, on_frame)
             if not writer.frames:
-                raise InputError(f"no frame of {source} can be decoded", hint="play it to see whether it is damaged")
+                raise InputError(f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged.")
             writer.finish()
         _check_written(part, target, writer.frames)
     notes = (*look.notes, *plan_notes, *sound_notes, *reader.notes(), *writer.notes)
@@ -282,16 +282,16 @@ def _input_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(
-            f"no such file: {path}", hint="check the name; the film comes first, then the target"
+            f"no such file: {path}", hint="Check the name; the film comes first, then the target."
         ) from error
     except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder, not a film", hint="name one film") from error
+        raise InputError(f"{path} is a folder, not a film", hint="Name one film.") from error
     except PermissionError as error:
-        raise InputError(f"{path} may not be read", hint=f"check its permissions: ls -l '{path}'") from error
+        raise InputError(f"{path} may not be read", hint=f"Check its permissions: ls -l '{path}'") from error
     except (av.error.FFmpegError, OSError) as error:
         reason = error.strerror or type(error).__name__
         raise InputError(
-            f"{path} cannot be read as a film: {reason}", hint="play it to see whether it is damaged"
+            f"{path} cannot be read as a film: {reason}", hint="Play it to see whether it is damaged."
         ) from error
 
 
@@ -305,16 +305,16 @@ def _open_film(path: Path) -> tuple[InputContainer, VideoStream]:
         if any(name in {"image2", "tty"} or name.endswith("_pipe") for name in names) or (
             container.metadata.get("major_brand") in {"avif", "heic", "mif1"}
         ):
-            raise InputError(f"{path} is not a film", hint="for pictures: sgt images FOLDER OUT")
+            raise InputError(f"{path} is not a film", hint="For pictures: sgt images FOLDER OUT")
         still = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
         tracks = [stream for stream in container.streams.video if not stream.disposition & still]
         if not tracks:
-            raise InputError(f"{path} has no pictures, only {_list_streams(container)}", hint="name a film")
+            raise InputError(f"{path} has no pictures, only {_list_streams(container)}", hint="Name a film.")
         video = next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
         if video.codec_context is None:
             raise InputError(
                 f"{path}: this FFmpeg has no decoder for its pictures",
-                hint="convert it to H.264 with another tool first",
+                hint="Convert it to H.264 with another tool first.",
             )
         # Slices only: with frame threads FFmpeg reports damage at a later packet than the damaged one, PyAV
         # swallows it when a frame came along, and a damaged VP9 film lost 99 of 120 frames instead of one.
@@ -370,7 +370,7 @@ def _first_frame(path: Path, container: InputContainer, video: VideoStream) -> V
             with suppress(av.error.FFmpegError):  # a damaged start: the frames after it may be sound
                 for frame in video.decode(packet if packet.size else None):
                     return frame
-    raise InputError(f"no frame of {path} can be decoded", hint="play it to see whether it is damaged")
+    raise InputError(f"no frame of {path} can be decoded", hint="Play it to see whether it is damaged.")
 
 
 def _is_steady(path: Path) -> bool:
@@ -441,7 +441,7 @@ def _colours_of(frame: VideoFrame, path: Path) -> _Colours:
     elif matrix not in _MATRICES:
         raise InputError(
             f"{path}: its colour matrix (number {matrix} of ITU-T H.273) is not supported",
-            hint="convert the film to BT.709 with another tool first",
+            hint="Convert the film to BT.709 with another tool first.",
         )
     full = frame.format.name.startswith("yuvj") or int(frame.color_range) == _FULL
     return _Colours(matrix, _FULL if full and not frame.format.is_rgb else _LIMITED, primaries, transfer)
@@ -689,7 +689,7 @@ def _output_errors(target: Path) -> Iterator[None]:
         reason = error.strerror or type(error).__name__
         raise OutputError(
             f"{target} cannot be written: {reason}",
-            hint=f"check the space and the rights: df -h '{target.parent}'",
+            hint=f"Check the space and the rights: df -h '{target.parent}'",
         ) from error
 
 
@@ -699,7 +699,7 @@ def _container_of(target: Path) -> str:
     if container is None:
         good = " ".join(_CONTAINERS)
         raise OutputError(
-            f"{target}: no film can be written as '{target.suffix}'", hint=f"end the name in one of {good}"
+            f"{target}: no film can be written as '{target.suffix}'", hint=f"End the name in one of {good}"
         )
     return container
 
@@ -710,13 +710,13 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
     if not folder.exists():
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
     if not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder", hint="name another place for the film")
+        raise OutputError(f"{folder} is not a folder", hint="Name another place for the film.")
     if target.is_dir():
-        raise OutputError(f"{target} is a folder", hint=f"name a film in it: {target / 'film.mp4'}")
+        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {target / 'film.mp4'}")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists", hint="add --overwrite to replace it, or give another name")
+        raise OutputError(f"{target} exists", hint="Add --overwrite to replace it, or give another name.")
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"the folder {folder} is not writable", hint="name another place for the film")
+        raise OutputError(f"the folder {folder} is not writable", hint="Name another place for the film.")
 
 
 @contextmanager
@@ -740,7 +740,7 @@ def _check_written(part: Path, target: Path, frames: int) -> None:
     if arrived != frames:
         raise OutputError(
             f"{target}: only {arrived} of {frames} frames arrived in the file",
-            hint="check the disk; try another suffix",
+            hint="Check the disk; try another suffix.",
         )
 
 
@@ -783,7 +783,7 @@ def _plan_video(look: _Look, target: Path, *, steady: bool) -> tuple[_Plan, list
     hdr = look.colours.transfer in _HDR
     if container == "webm" and (hdr or look.pixel_shape is not None):
         what = "HDR" if hdr else "pixels that are not square"
-        raise OutputError(f"{target}: a .webm with {what} cannot be written yet", hint="end the name in .mkv or .mp4")
+        raise OutputError(f"{target}: a .webm with {what} cannot be written yet", hint="End the name in .mkv or .mp4.")
     encoder, pixel_format = _choose_encoder(container, info.width, info.height, hdr=hdr)
     notes = []
     if pixel_format.startswith("yuv444p"):

@@ -76,7 +76,7 @@ def test_existing_results_are_listed_before_any_work(tree: Path, tmp_path: Path)
     out = tmp_path / "out"
     list(run_jobs(plan_jobs(tree, out, overwrite=False), invert, overwrite=False))
     before = (out / "top.webp").read_bytes()
-    with pytest.raises(OutputError, match=r"Already there: .*x\.jpg.*top\.webp") as caught:
+    with pytest.raises(OutputError, match=r"already there: .*x\.jpg.*top\.webp") as caught:
         plan_jobs(tree, out, overwrite=False)
     assert caught.value.exit_code == 5
     assert (out / "top.webp").read_bytes() == before
@@ -93,8 +93,8 @@ def _mixed_case(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "error", "message"),
     [
-        pytest.param("missing", "out", InputError, "No such file or folder", id="missing"),
-        pytest.param("empty", "out", InputError, "No pictures in", id="empty"),
+        pytest.param("missing", "out", InputError, "no such file or folder", id="missing"),
+        pytest.param("empty", "out", InputError, "no pictures in", id="empty"),
         pytest.param("in", "file.txt", UsageError, "a folder and .* a file", id="folder to file"),
         pytest.param("in/a/x.jpg", "x.docx", UsageError, r"cannot be written as \.docx", id="unknown suffix"),
         pytest.param("in/a/x.jpg", "in/a/x.jpg", UsageError, "over itself", id="over itself"),

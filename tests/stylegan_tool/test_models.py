@@ -77,7 +77,7 @@ def test_the_newest_exported_run_is_used_before_the_bundled_style(in_folder: Pat
 
 
 def test_unknown_names_say_what_there_is(in_folder: Path) -> None:
-    with pytest.raises(ModelError, match="No model rembrandt") as caught:
+    with pytest.raises(ModelError, match="no model rembrandt") as caught:
         choose_model("rembrandt")
     assert "vangogh" in caught.value.hint
     (in_folder / "runs" / "photo2vangogh-001").mkdir(parents=True)
