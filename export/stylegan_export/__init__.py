@@ -1,0 +1,1 @@
+"""Turn a trained run's generators into .onnx files that are checked against torch."""

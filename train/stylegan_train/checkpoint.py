@@ -1,0 +1,70 @@
+"""Checkpoints (the generators, what is exported) and training states (all that resumes), on disk.
+
+Both are written beside their place and renamed when whole, and read without executing pickle code.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylegan_tool.errors import InputError, ModelError
+from stylegan_train.networks import Generator
+
+
+def write_atomically(content: Any, path: Path) -> None:
+    """torch.save `content` to `path`; the old file stays until the new one is whole on the disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # a full disk, which torch's writer hides behind its own checks
+            raise error.__context__ from None
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Load a dict of tensors and plain values.
+
+    Raises:
+        InputError: the file is missing, damaged or would need pickle code.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds a {type(content).__name__}")
+    except Exception as error:  # damaged pickles fail in every way that a program can
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"Cannot be read: {path} ({reason})",
+            hint="Name a run folder that `sgt train` made and that has finished its first epoch.",
+        ) from error
+    return content
+
+
+def load_generator(state: dict[str, Any], *, ngf: int, n_blocks: int) -> Generator:
+    """Return a generator in eval mode with the weights of `state`.
+
+    Raises:
+        ModelError: the weights are another network's.
+    """
+    generator = Generator(ngf, n_blocks)
+    try:
+        generator.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"The checkpoint does not fit a generator of {ngf} filters and {n_blocks} blocks",
+            hint="The run's config.json and its checkpoint are of different runs; export another run.",
+        ) from error
+    return generator.eval()

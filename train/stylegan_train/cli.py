@@ -1,0 +1,234 @@
+"""`sgt train`: options -> config -> loop."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylegan_tool.errors import InputError, OutputError, SgtError, UsageError
+from stylegan_tool.models import list_runs
+from stylegan_tool.progress import format_duration, say
+from stylegan_train.config import PRESETS, TrainConfig, read_recipe
+from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
+from stylegan_train.run_dir import RunDir, make_run_dir
+
+_NETWORKS = "Networks"
+_TRAINING = "Training"
+
+
+def _parse_betas(text: str) -> tuple[float, float]:
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--betas {text} cannot be read", hint="Type two numbers, such as 0.5,0.999.") from error
+    return first, second
+
+
+def _parse_load_size(text: str) -> tuple[int, int]:
+    low, _, high = text.partition("-")
+    try:
+        return int(low), int(high or low)
+    except ValueError as error:
+        raise UsageError(
+            f"--load-size {text} cannot be read", hint="Type a number of pixels or two, such as 286 or 160-256."
+        ) from error
+
+
+def train(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A recipe (photo2vangogh), a folder's name, or a run folder."),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The data set, or the folder that holds it. [./datasets]"),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(metavar="reference|compact|tiny", help="compact is what a CPU can train and run.")
+    ] = "reference",
+    epochs: Annotated[int | None, typer.Option(help="Epochs in all. [200]")] = None,
+    decay_from: Annotated[
+        int | None, typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of that name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
+    n_blocks: Annotated[int | None, typer.Option(rich_help_panel=_NETWORKS, help="Residual blocks. [9]")] = None,
+    ngf: Annotated[int | None, typer.Option(rich_help_panel=_NETWORKS, help="Generator filters. [64]")] = None,
+    lr: Annotated[float | None, typer.Option(rich_help_panel=_TRAINING, help="Learning rate. [2e-4]")] = None,
+    betas: Annotated[
+        str | None, typer.Option(rich_help_panel=_TRAINING, metavar="B1,B2", help="Adam's betas. [0.5,0.999]")
+    ] = None,
+    lambda_cycle: Annotated[
+        float | None, typer.Option(rich_help_panel=_TRAINING, help="Weight of the cycle loss. [10]")
+    ] = None,
+    lambda_identity: Annotated[
+        float | None, typer.Option(rich_help_panel=_TRAINING, help="Weight of the identity loss. [5]")
+    ] = None,
+    lambda_stable: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=_TRAINING,
+            help="Weight of G(W(x) + noise) = W(G(x)), small warps W, from --decay-from on. [0]",
+        ),
+    ] = None,
+    load_size: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_TRAINING,
+            metavar="PX|LOW-HIGH",
+            help="Pictures are scaled to this shorter side, or to one drawn from a range. [286]",
+        ),
+    ] = None,
+    crop_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pixels. [256]")] = None,
+    batch_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pictures a step. [1]")] = None,
+    pool_size: Annotated[
+        int | None, typer.Option(rich_help_panel=_TRAINING, help="History of fakes, in pictures. [50]")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_TRAINING, metavar="fp32|bf16|auto", help="auto: bf16 where fast. [fp32]"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
+) -> None:
+    """Learn a style from two folders of unpaired pictures.
+
+    sgt train photo2vangogh                     pictures in datasets/vangogh2photo, the paper's settings
+
+    sgt train photo2vangogh --preset compact    a small network that a CPU can train in an hour or two
+
+    sgt train photo2vangogh --resume            go on where it stopped
+
+    Every run is a folder of its own, runs/RECIPE-NNN. Values in brackets are the reference preset's.
+    """
+    given = {
+        "epochs": epochs,
+        "decay_from": decay_from,
+        "n_blocks": n_blocks,
+        "ngf": ngf,
+        "lr": lr,
+        "betas": None if betas is None else _parse_betas(betas),
+        "lambda_cycle": lambda_cycle,
+        "lambda_identity": lambda_identity,
+        "lambda_stable": lambda_stable,
+        "load_size": None if load_size is None else _parse_load_size(load_size),
+        "crop_size": crop_size,
+        "batch_size": batch_size,
+        "pool_size": pool_size,
+        "precision": precision,
+        "seed": seed,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    if resume:
+        _resume(name, data, preset, overrides, skip_bad=skip_bad, dry_run=dry_run)
+    else:
+        _start(name, data, preset, overrides, skip_bad=skip_bad, dry_run=dry_run)
+
+
+def _start(
+    name: str, data: Path | None, preset: str, overrides: dict[str, Any], *, skip_bad: bool, dry_run: bool
+) -> None:
+    if preset not in PRESETS:
+        raise UsageError(f"No preset {preset}", hint=f"Presets: {', '.join(PRESETS)}.")
+    recipe = read_recipe(name)
+    fields = {**PRESETS[preset], **overrides}
+    if "decay_from" not in fields:
+        fields["decay_from"] = fields.get("epochs", TrainConfig.epochs) // 2
+    config = TrainConfig(name=recipe.name, domain_a=recipe.domain_a, domain_b=recipe.domain_b, preset=preset, **fields)
+    folder, exchanged = locate_data_set(recipe, data)
+    config = dataclasses.replace(config, data=str(folder.absolute()), exchanged=exchanged)
+    if dry_run:
+        typer.echo(config.to_json(), nl=False)
+        return
+    data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=skip_bad)
+    run = make_run_dir(Path("runs"), config, say)
+    _run(config, data_set, run, resume=False)
+
+
+def _resume(
+    name: str, data: Path | None, preset: str, overrides: dict[str, Any], *, skip_bad: bool, dry_run: bool
+) -> None:
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        of_name = [run for run in list_runs(Path("runs")) if run.name.rpartition("-")[0] == name]
+        if not of_name:
+            raise InputError(
+                f"No run of {name} to go on with: looked in runs/ for {name}-NNN",
+                hint=f"Start one: sgt train {name}",
+            )
+        folder = of_name[-1]
+    run = RunDir(folder, say)
+    stored = run.read_config()
+    fixed = sorted(overrides.keys() - {"epochs", "decay_from"})
+    if preset not in (TrainConfig.preset, stored.preset):
+        fixed.append("preset")
+    if fixed:
+        options = ", ".join("--" + key.replace("_", "-") for key in fixed)
+        raise UsageError(f"{options} cannot change in the middle of {folder}", hint="Leave it out, or start a new run.")
+    config = dataclasses.replace(stored, **overrides)
+    if data is not None:  # the pictures may have moved since
+        place, exchanged = locate_data_set(read_recipe(config.name), data)
+        config = dataclasses.replace(config, data=str(place.absolute()), exchanged=exchanged)
+    if dry_run:
+        typer.echo(config.to_json(), nl=False)
+        return
+    data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
+    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, resume=True)
+
+
+def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
+    """Find unreadable pictures before training starts, name them, and leave them out if asked to."""
+    bad = find_unreadable([*data_set.train_a, *data_set.train_b, *data_set.test_a, *data_set.test_b])
+    if not bad:
+        return data_set
+    for _path, why in bad:
+        say(f"unreadable: {why}")
+    if not skip_bad:
+        raise InputError(
+            f"{len(bad)} pictures of {data_set.folder} cannot be read (named above)",
+            hint="Repair or remove them, or leave them out with --skip-bad.",
+        )
+    broken = {path for path, _ in bad}
+    kept = data_set.without(broken)
+    if not kept.train_a or not kept.train_b:
+        raise InputError(f"Every picture of one side of {data_set.folder} is unreadable", hint="See the lines above.")
+    return kept
+
+
+def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
+    # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
+    import torch
+
+    from stylegan_train.loop import Loop
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    loop = Loop(config, data_set, run, device)
+    if resume:
+        loop.resume()
+        run.config_path.write_text(config.to_json(), encoding="utf-8")
+    exchanged = f" (the folder's sides are exchanged: its A is {config.domain_b})" if config.exchanged else ""
+    run.log(
+        f"{config.domain_a} (A, {len(data_set.train_a)} pictures) <-> {config.domain_b} "
+        f"(B, {len(data_set.train_b)} pictures) from {data_set.folder}{exchanged}"
+    )
+    precision = str(loop.trainer.dtype).removeprefix("torch.")
+    run.log(
+        f"{run.folder}: preset {config.preset}, {config.ngf} filters, {config.n_blocks} blocks, "
+        f"{config.epochs} epochs of {loop.batches.n_steps} steps on {device.type.upper()} in {precision}"
+        + (f", going on after epoch {loop.epoch}" if resume else "")
+    )
+    try:
+        loop.train()
+    except KeyboardInterrupt:
+        say(f"\nStopped and saved. Go on with: sgt train {run.folder} --resume")
+        raise
+    except SgtError as error:
+        run.log(error.what)
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write in {run.folder} ({error.strerror or error})",
+            hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
+        ) from error
+    run.log(f"Done in {format_duration(loop.elapsed_s())}. Export it: sgt export {run.folder}")

@@ -1,0 +1,202 @@
+"""Epochs: batches in, losses logged, samples drawn, checkpoints and state saved, stopped and gone on."""
+
+import math
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan_tool.errors import ComputeError, InputError
+from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.pixels import to_batch, to_image
+from stylegan_tool.progress import Progress, format_duration
+from stylegan_train.checkpoint import read_plain, write_atomically
+from stylegan_train.config import TrainConfig
+from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
+from stylegan_train.run_dir import RunDir
+from stylegan_train.step import Trainer
+
+LOG_EVERY_STEPS = 10
+ESTIMATE_AFTER_STEPS = 20
+SAVE_EVERY_S = 600
+N_SAMPLES = 3  # fixed pictures of each domain in a sample grid
+MAX_GRIDS = 50
+
+
+class Loop:
+    """One run from its first (or next) step to its last epoch."""
+
+    def __init__(self, config: TrainConfig, data_set: DataSet, run: RunDir, device: torch.device) -> None:
+        self.config = config
+        self.run = run
+        self.trainer = Trainer(config, device)
+        self.batches = UnpairedBatches(data_set, config)
+        self.epoch = 0  # epochs finished
+        self.step = 0  # steps finished of the epoch after those
+        self.steps_here = 0  # steps of this process, which may have taken the run up in its middle
+        self.samples_a = self._read_samples(data_set.test_a or data_set.train_a)
+        self.samples_b = self._read_samples(data_set.test_b or data_set.train_b)
+        self.means: defaultdict[str, list[float]] = defaultdict(list)
+        self.saved_at = self.started_at = self.logged_at = time.monotonic()
+
+    def _read_samples(self, paths: tuple[Path, ...]) -> Tensor:
+        """The fixed pictures, evenly spread over the folder: (N,3,S,S)."""
+        size = max(self.config.crop_size, min(256, self.config.load_size[1]) // 4 * 4)
+        n = min(N_SAMPLES, len(paths))
+        chosen = [paths[i * len(paths) // n] for i in range(n)]
+        images = [center_crop(load_image(path), size) for path in chosen]
+        return torch.from_numpy(np.concatenate([to_batch(image) for image in images]))
+
+    def resume(self) -> None:
+        """Take up the run's training state.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        state = read_plain(self.run.state_path)
+        try:
+            self.trainer.load_state(state["trainer"])
+            self.epoch, self.step = state["epoch"], state["step"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"The training state does not fit the run: {self.run.state_path} ({error})",
+                hint="Its config.json was changed, or the state is another run's. Start a new run.",
+            ) from error
+
+    def save(self) -> None:
+        """Write the checkpoint (generators) and the training state, each whole or not at all.
+
+        Raises:
+            ComputeError: a weight is not a finite number (a step's losses are taken before its update).
+        """
+        networks = self.trainer.networks
+        if not all(param.isfinite().all() for param in networks.parameters()):
+            steps = self.epoch * self.batches.n_steps + self.step
+            raise ComputeError(
+                f"A weight is not a number after {steps} steps; training of {self.run.folder} stopped",
+                hint="The last saved state is kept. Start again with a lower --lr, or --precision fp32.",
+            )
+        generators = {"gen_ab": networks.gen_ab.state_dict(), "gen_ba": networks.gen_ba.state_dict()}
+        write_atomically({**generators, "epoch": self.epoch}, self.run.checkpoint_path)
+        state = {"trainer": self.trainer.state(), "epoch": self.epoch, "step": self.step}
+        write_atomically(state, self.run.state_path)
+        self.saved_at = time.monotonic()
+
+    def elapsed_s(self) -> float:
+        """Seconds since this process took the run up."""
+        return time.monotonic() - self.started_at
+
+    def train(self) -> None:
+        """Run to the last epoch.
+
+        Raises:
+            ComputeError: a loss is not a finite number; what was saved before is kept.
+            KeyboardInterrupt: passed on after everything is saved.
+        """
+        n_steps = self.batches.n_steps
+        done = self.epoch * n_steps + self.step
+        try:
+            with Progress("training", self.config.epochs * n_steps, "steps", done=done) as progress:
+                while self.epoch < self.config.epochs:
+                    self._train_epoch(progress)
+        except KeyboardInterrupt:
+            self.save()
+            raise
+
+    def _train_epoch(self, progress: Progress) -> None:
+        self.trainer.set_epoch(self.epoch)
+        sums: defaultdict[str, float] = defaultdict(float)
+        started, first_step = time.monotonic(), self.step
+        for real_a, real_b in self.batches.epoch(self.epoch, self.step):
+            terms = self.trainer.step(torch.from_numpy(real_a), torch.from_numpy(real_b))
+            self.step += 1
+            self.steps_here += 1
+            self._check_finite(terms)
+            self._record(terms)
+            for name, value in terms.items():
+                sums[name] += value
+            progress.advance(note=" ".join(f"{name} {value:.3f}" for name, value in terms.items()))
+            if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+                self.save()
+        self._write_stats()
+        n_steps = self.step - first_step
+        self.epoch, self.step = self.epoch + 1, 0
+        self.save()
+        if n_steps:  # none are left where a run was stopped after the last step of its epoch
+            means = {name: value / n_steps for name, value in sums.items()}
+            self._log_epoch(means, (time.monotonic() - started) / n_steps)
+        every = max(1, self.config.epochs // MAX_GRIDS)
+        if self.epoch % every == 0 or self.epoch in (1, self.config.epochs):
+            self.write_samples()
+
+    def _log_epoch(self, means: dict[str, float], step_s: float) -> None:
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+        left = (self.config.epochs - self.epoch) * self.batches.n_steps
+        rest = f"; about {format_duration(left * step_s)} left" if left else ""
+        self.run.log(f"epoch {self.epoch}/{self.config.epochs}: {losses}{rest}")
+
+    def _check_finite(self, terms: dict[str, float]) -> None:
+        broken = [name for name, value in terms.items() if not math.isfinite(value)]
+        if broken:
+            raise ComputeError(
+                f"The loss {' and '.join(broken)} is not a number at step {self.step} of epoch "
+                f"{self.epoch + 1}; training of {self.run.folder} stopped",
+                hint="The last saved state is kept. Start again with a lower --lr, or --precision fp32.",
+            )
+
+    def _record(self, terms: dict[str, float]) -> None:
+        for name, value in terms.items():
+            self.means[name].append(value)
+        if self.step % LOG_EVERY_STEPS == 0:
+            self._write_stats()
+        if self.steps_here == ESTIMATE_AFTER_STEPS:
+            self._estimate()
+
+    def _write_stats(self) -> None:
+        if not self.means:
+            return
+        now = time.monotonic()
+        n_steps = len(next(iter(self.means.values())))
+        self.run.append_stats(
+            {
+                "epoch": self.epoch + 1,
+                "step": self.step,
+                "steps": self.epoch * self.batches.n_steps + self.step,
+                "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
+                "steps_per_s": n_steps / max(1e-9, now - self.logged_at),
+                **{name: sum(values) / len(values) for name, values in self.means.items()},
+            }
+        )
+        self.means.clear()
+        self.logged_at = now
+
+    def _estimate(self) -> None:
+        step_s = self.elapsed_s() / self.steps_here
+        left_s = step_s * ((self.config.epochs - self.epoch) * self.batches.n_steps - self.step)
+        self.run.log(f"{1 / step_s:.2f} steps/s: about {format_duration(left_s)} for {self.config.epochs} epochs")
+        if self.trainer.device.type == "cpu" and self.config.preset == "reference":
+            self.run.log(
+                "This runs on the CPU. A smaller network that a CPU can train: "
+                f"sgt train {self.config.name} --preset compact"
+            )
+
+    @torch.inference_mode()
+    def write_samples(self) -> None:
+        """Write the grid: columns real, fake, reconstructed, identity; rows A then B."""
+        networks = self.trainer.networks
+        both = (
+            (self.samples_a, networks.gen_ab, networks.gen_ba),
+            (self.samples_b, networks.gen_ba, networks.gen_ab),
+        )
+        rows = []
+        for samples, forward, backward in both:
+            for real in samples.to(self.trainer.device).split(1):
+                fake = forward(real)
+                cells = [real, fake, backward(fake), backward(real)]
+                rows.append(torch.cat(cells, dim=3))
+        grid = torch.cat(rows, dim=2).float().cpu().numpy()
+        picture = Picture(to_image(grid, np.dtype(np.uint8)), None, None, None)
+        write_picture(self.run.sample_path(self.epoch), picture, overwrite=True)

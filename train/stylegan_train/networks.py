@@ -1,0 +1,115 @@
+"""The CycleGAN generator and PatchGAN discriminator, in the form that PyTorch-GAN made common.
+
+Shapes: batches are float32 (N,3,H,W), RGB, in [-1,1].
+Sources: Zhu et al. 2017, 'Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial
+Networks', appendix 7.2; residual blocks without a ReLU after the sum (Johnson et al. 2016, suppl.);
+nearest upsampling + convolution instead of a transposed convolution (Odena et al. 2016, 'Deconvolution
+and Checkerboard Artifacts').
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+SIZE_MULTIPLE = 4  # two stride-2 convolutions
+SMALLEST_SIZE = 8  # reflection by 1 at a quarter of the resolution needs 2 pixels there
+
+
+def conv_block(channels_in: int, channels_out: int, kernel: int, *, stride: int = 1) -> list[nn.Module]:
+    """Convolution, InstanceNorm (no affine weights, no running statistics), ReLU."""
+    padding = kernel // 2 if kernel == 3 else 0  # the 7x7 convolutions are padded by reflection outside
+    return [
+        nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding),
+        nn.InstanceNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    ]
+
+
+class ResidualBlock(nn.Module):
+    """x + block(x), (N,C,H,W) -> (N,C,H,W), reflect-padded 3x3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x + block(x)."""
+        residual: Tensor = self.block(x)
+        return x + residual
+
+
+class Generator(nn.Module):
+    """A picture of one domain in, a picture of the other out; (N,3,H,W) in [-1,1] both.
+
+    The output's sides are SIZE_MULTIPLE * ceil(side / SIZE_MULTIPLE): pad before, crop after.
+    """
+
+    def __init__(self, ngf: int, n_blocks: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *conv_block(3, ngf, 7)]
+        layers += conv_block(ngf, 2 * ngf, 3, stride=2)
+        layers += conv_block(2 * ngf, 4 * ngf, 3, stride=2)
+        layers += [ResidualBlock(4 * ngf) for _ in range(n_blocks)]
+        layers += [nn.Upsample(scale_factor=2), *conv_block(4 * ngf, 2 * ngf, 3)]
+        layers += [nn.Upsample(scale_factor=2), *conv_block(2 * ngf, ngf, 3)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the stylised batch."""
+        stylized: Tensor = self.model(batch)
+        return stylized
+
+
+class Discriminator(nn.Module):
+    """PatchGAN: (N,3,H,W) -> (N,1,H/2^n,W/2^n), a score for each cell (LSGAN: 1 is real, 0 is fake).
+
+    Args:
+        ndf: channels of the first layer; doubled with each of the `n_layers` stride-2 convolutions.
+        n_layers: 4 in the reference (one score per 16x16 pixels of the input).
+    """
+
+    def __init__(self, ndf: int, n_layers: int) -> None:
+        super().__init__()
+        channels = [3, *(ndf * 2**i for i in range(n_layers))]
+        layers: list[nn.Module] = []
+        for i, (channels_in, channels_out) in enumerate(itertools.pairwise(channels)):
+            layers.append(nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1))
+            if i > 0:
+                layers.append(nn.InstanceNorm2d(channels_out))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+        # An even kernel keeps the size only with one more row and column on the left and top.
+        layers += [nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(channels[-1], 1, 4, padding=1)]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the score map."""
+        scores: Tensor = self.model(batch)
+        return scores
+
+
+def init_weights(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw convolution weights from N(0, 0.02) and set their biases to 0 (Zhu et al. 2017, 7.2)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def receptive_field_px(n_blocks: int) -> int:
+    """How far, in input pixels to either side, an output pixel of `Generator` looks (statistics aside).
+
+    7x7 at full resolution 3; the strided convolutions 1 and 2; two 3x3 a block at a quarter 8; the
+    upsampling convolutions 4 and 2, nearest upsampling reaching up to 3 to one side; the last 7x7 3.
+    """
+    return 3 + 1 + 2 + 8 * n_blocks + 4 + 2 + 3

@@ -1,0 +1,83 @@
+"""A run folder, runs/<name>-<NNN>/, that explains itself.
+
+    config.json            every resolved option
+    log.txt                what was said, with the time
+    stats.jsonl            one object for every LOG_EVERY steps: epoch, step, seconds, learning rate, mean losses
+    samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
+    checkpoint.pt          both generators, the latest: what `sgt export` takes
+    training_state.pt      all that `--resume` needs
+    A2B.onnx, B2A.onnx     written by `sgt export`
+
+NNN counts up over all runs beside it, so that the newest run is the one with the highest number.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stylegan_tool.errors import OutputError
+from stylegan_tool.models import list_runs, run_number
+from stylegan_train.config import TrainConfig, read_config
+
+
+class RunDir:
+    """The files of one run; `say` is where its log lines go besides log.txt."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.say = say
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "training_state.pt"
+
+    def sample_path(self, epoch: int) -> Path:
+        """Where the grid after `epoch` (1-based) goes."""
+        return self.folder / "samples" / f"epoch_{epoch:04d}.png"
+
+    def read_config(self) -> TrainConfig:
+        """Return the run's config; InputError if there is none."""
+        return read_config(self.config_path)
+
+    def log(self, line: str) -> None:
+        """Say a line and keep it in log.txt with the time."""
+        self.say(line)
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def append_stats(self, values: dict[str, Any]) -> None:
+        """Add one object to stats.jsonl."""
+        rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in values.items()}
+        with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rounded) + "\n")
+
+
+def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) -> RunDir:
+    """Make the next run folder under `runs` and write its config.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((run_number(folder) for folder in list_runs(runs)), default=0)
+        folder = runs / f"{config.name}-{number:03d}"
+        (folder / "samples").mkdir(parents=True)
+        run = RunDir(folder, say)
+        run.config_path.write_text(config.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"The run folder cannot be made under {runs} ({error.strerror or error})",
+            hint="Start in a folder that you may write to, or free some disk space.",
+        ) from error
+    return run

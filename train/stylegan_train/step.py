@@ -1,0 +1,168 @@
+"""One optimisation step of CycleGAN: the generators, then the discriminators.
+
+Names: real_a, fake_b = gen_ab(real_a), rec_a = gen_ba(fake_b), idt_a = gen_ba(real_a), and so for b.
+A discriminator judges pictures *of* its domain. Batches: float32 (N,3,crop,crop) in [-1,1].
+"""
+
+import itertools
+import random
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan_train.config import TrainConfig
+from stylegan_train.image_pool import ImagePool
+from stylegan_train.losses import draw_warp, gan_loss, l1_loss, warp
+from stylegan_train.networks import Discriminator, Generator, init_weights
+from stylegan_train.schedule import lr_factor
+
+STABLE_NOISE = 0.02  # standard deviation in units of [-1,1]: 2.5 of 255, a camera's noise
+
+
+class CycleGan(nn.Module):
+    """The four networks."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.gen_ab = Generator(config.ngf, config.n_blocks)
+        self.gen_ba = Generator(config.ngf, config.n_blocks)
+        self.disc_a = Discriminator(config.ndf, config.disc_layers)
+        self.disc_b = Discriminator(config.ndf, config.disc_layers)
+        generator = torch.Generator().manual_seed(config.seed)
+        for network in (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b):
+            init_weights(network, generator)
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type that autocast computes in; `auto` is bf16 where the hardware multiplies it natively."""
+    if precision == "auto":
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        precision = "bf16" if fast else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+class Trainer:
+    """Networks, optimisers, histories and random generators of one run: all that a step reads and writes."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.dtype = choose_dtype(config.precision, device)
+        self.networks = CycleGan(config).to(device)
+        self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a gap in torch's types
+        gans = self.networks
+        self.gen_params = list(itertools.chain(gans.gen_ab.parameters(), gans.gen_ba.parameters()))
+        self.disc_params = list(itertools.chain(gans.disc_a.parameters(), gans.disc_b.parameters()))
+        self.gen_optimizer = torch.optim.Adam(self.gen_params, lr=config.lr, betas=config.betas)
+        self.disc_optimizer = torch.optim.Adam(self.disc_params, lr=config.lr, betas=config.betas)
+        self.lambda_stable = 0.0  # set_epoch
+        self.rng = random.Random(config.seed)
+        self.warp_rng = torch.Generator().manual_seed(config.seed)
+        self.pool_a = ImagePool(config.pool_size, self.rng)
+        self.pool_b = ImagePool(config.pool_size, self.rng)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the learning rate and the consistency term's weight of 0-based `epoch`.
+
+        That term comes in when the rate begins to fall: from the first step on it is easiest met by flat
+        colours, and a generator that has learnt those finds no way out.
+        """
+        self.lambda_stable = self.config.lambda_stable if epoch >= self.config.decay_from else 0.0
+        factor = lr_factor(epoch, epochs=self.config.epochs, decay_from=self.config.decay_from)
+        for optimizer in (self.gen_optimizer, self.disc_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * factor
+
+    def step(self, real_a: Tensor, real_b: Tensor) -> dict[str, float]:
+        """Train on one batch of each domain and return every loss term by name (unweighted)."""
+        real_a = real_a.to(self.device, memory_format=torch.channels_last)
+        real_b = real_b.to(self.device, memory_format=torch.channels_last)
+        terms, fake_a, fake_b = self._generator_step(real_a, real_b)
+        terms |= self._discriminator_step(real_a, real_b, fake_a, fake_b)
+        # One transfer for all: each float() of a CUDA tensor waits for the whole step.
+        values = torch.stack([value.detach() for value in terms.values()]).tolist()
+        return dict(zip(terms, values, strict=True))
+
+    def _generator_step(self, real_a: Tensor, real_b: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        config, gans = self.config, self.networks
+        for param in self.disc_params:
+            param.requires_grad_(False)  # they pass the gradient on and need none of their own
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            affine = draw_warp(len(real_a), self.warp_rng)
+            fake_b, idt_b, moved_b = self._translate(gans.gen_ab, real_a, real_b, affine)
+            fake_a, idt_a, moved_a = self._translate(gans.gen_ba, real_b, real_a, affine)
+            rec_a, rec_b = gans.gen_ba(fake_b), gans.gen_ab(fake_a)
+            scores_a, scores_b = gans.disc_a(fake_a), gans.disc_b(fake_b)
+        terms = {
+            "gan": (gan_loss(scores_b, real=True) + gan_loss(scores_a, real=True)) / 2,
+            "cycle": (l1_loss(rec_a, real_a) + l1_loss(rec_b, real_b)) / 2,
+            "identity": (l1_loss(idt_a, real_a) + l1_loss(idt_b, real_b)) / 2,
+        }
+        total = terms["gan"] + config.lambda_cycle * terms["cycle"] + config.lambda_identity * terms["identity"]
+        if moved_a is not None and moved_b is not None:
+            terms["stable"] = (l1_loss(moved_b, warp(fake_b, affine)) + l1_loss(moved_a, warp(fake_a, affine))) / 2
+            total = total + self.lambda_stable * terms["stable"]
+        self.gen_optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.gen_optimizer.step()
+        for param in self.disc_params:
+            param.requires_grad_(True)
+        return terms, fake_a.detach().float(), fake_b.detach().float()
+
+    def _translate(
+        self, generator: Generator, source: Tensor, target: Tensor, affine: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the fake of `source`, the identity of `target` and, if asked for, the fake of moved `source`.
+
+        One pass for all: InstanceNorm keeps the pictures of a batch apart.
+        """
+        parts = [source, target]
+        if self.lambda_stable > 0:
+            noise = torch.randn(source.shape, generator=self.warp_rng) * STABLE_NOISE
+            parts.append(warp(source, affine) + noise.to(self.device))
+        results = generator(torch.cat(parts).contiguous(memory_format=torch.channels_last))
+        fake, identity, *moved = results.chunk(len(parts))
+        return fake, identity, moved[0] if moved else None
+
+    def _discriminator_step(self, real_a: Tensor, real_b: Tensor, fake_a: Tensor, fake_b: Tensor) -> dict[str, Tensor]:
+        gans = self.networks
+        old_a, old_b = self.pool_a.query(fake_a), self.pool_b.query(fake_b)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            real_scores_a, fake_scores_a = gans.disc_a(torch.cat([real_a, old_a])).chunk(2)
+            real_scores_b, fake_scores_b = gans.disc_b(torch.cat([real_b, old_b])).chunk(2)
+        terms = {
+            "disc_a": (gan_loss(real_scores_a, real=True) + gan_loss(fake_scores_a, real=False)) / 2,
+            "disc_b": (gan_loss(real_scores_b, real=True) + gan_loss(fake_scores_b, real=False)) / 2,
+        }
+        self.disc_optimizer.zero_grad(set_to_none=True)
+        (terms["disc_a"] + terms["disc_b"]).backward()
+        self.disc_optimizer.step()
+        return terms
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `load_state` needs to go on: plain tensors, numbers and lists."""
+        version, internal, gauss = self.rng.getstate()
+        return {
+            "networks": self.networks.state_dict(),
+            "gen_optimizer": self.gen_optimizer.state_dict(),
+            "disc_optimizer": self.disc_optimizer.state_dict(),
+            "pool_a": self.pool_a.images,
+            "pool_b": self.pool_b.images,
+            "rng": [version, list(internal), gauss],
+            "warp_rng": self.warp_rng.get_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.networks.load_state_dict(state["networks"])
+        self.gen_optimizer.load_state_dict(state["gen_optimizer"])
+        self.disc_optimizer.load_state_dict(state["disc_optimizer"])
+        self.pool_a.images = [image.to(self.device) for image in state["pool_a"]]
+        self.pool_b.images = [image.to(self.device) for image in state["pool_b"]]
+        version, internal, gauss = state["rng"]
+        self.rng.setstate((version, tuple(internal), gauss))
+        self.warp_rng.set_state(state["warp_rng"].cpu())
