@@ -1,0 +1,180 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_train.networks import (
+    SIZE_MULTIPLE,
+    SMALLEST_SIZE,
+    Discriminator,
+    Generator,
+    init_weights,
+    receptive_field_px,
+)
+
+
+def _seeded(network: nn.Module, std: float = 0.3) -> nn.Module:
+    """Weights and biases large enough that every part of the network shows in its output."""
+    generator = torch.Generator().manual_seed(0)
+    for param in network.parameters():
+        nn.init.normal_(param, 0.0, std, generator=generator)
+    return network
+
+
+def _noise(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def _pairs(network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each convolution, from the picture's end on."""
+    params = list(network.parameters())
+    return list(zip(params[::2], params[1::2], strict=True))
+
+
+def _reflect(x: Tensor, by: int) -> Tensor:
+    return F.pad(x, (by, by, by, by), mode="reflect")
+
+
+def _norm(x: Tensor) -> Tensor:
+    mean = x.mean((2, 3), keepdim=True)
+    variance = (x - mean).square().mean((2, 3), keepdim=True)
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
+def _written_out_generator(generator: Generator, x: Tensor) -> Tensor:
+    """design.md's sentence about the generator, word by word."""
+    convs = _pairs(generator)
+    x = F.relu(_norm(F.conv2d(_reflect(x, 3), *convs[0])))
+    for conv in convs[1:3]:
+        x = F.relu(_norm(F.conv2d(x, *conv, stride=2, padding=1)))
+    for first, second in zip(convs[3:-3:2], convs[4:-3:2], strict=True):
+        inner = F.relu(_norm(F.conv2d(_reflect(x, 1), *first)))
+        x = x + _norm(F.conv2d(_reflect(inner, 1), *second))
+    for conv in convs[-3:-1]:
+        doubled = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        x = F.relu(_norm(F.conv2d(doubled, *conv, padding=1)))
+    return torch.tanh(F.conv2d(_reflect(x, 3), *convs[-1]))
+
+
+def _written_out_discriminator(discriminator: Discriminator, x: Tensor) -> Tensor:
+    """design.md's sentence about the discriminator, word by word."""
+    convs = _pairs(discriminator)
+    for i, conv in enumerate(convs[:-1]):
+        x = F.conv2d(x, *conv, stride=2, padding=1)
+        x = F.leaky_relu(x if i == 0 else _norm(x), 0.2)
+    return F.conv2d(F.pad(x, (1, 0, 1, 0)), *convs[-1], padding=1)
+
+
+def test_the_reference_generator_has_the_papers_size() -> None:
+    generator = Generator(64, 9)
+    assert sum(param.numel() for param in generator.parameters()) == 11_378_179
+    assert len(generator.state_dict()) == 48
+
+
+def test_the_reference_discriminator_has_its_size_and_a_score_for_each_16_pixels() -> None:
+    discriminator = Discriminator(64, 4)
+    assert sum(param.numel() for param in discriminator.parameters()) == 2_764_737
+    with torch.inference_mode():
+        assert discriminator(_noise(1, 3, 256, 256)).shape == (1, 1, 16, 16)
+
+
+@torch.inference_mode()
+def test_the_generator_is_the_one_that_the_design_describes() -> None:
+    generator = Generator(3, 2)
+    _seeded(generator)
+    batch = _noise(2, 3, 24, 37)
+    torch.testing.assert_close(generator(batch), _written_out_generator(generator, batch), rtol=0, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_discriminator_is_the_one_that_the_design_describes() -> None:
+    discriminator = Discriminator(3, 4)
+    _seeded(discriminator)
+    batch = _noise(2, 3, 64, 96)
+    expected = _written_out_discriminator(discriminator, batch)
+    torch.testing.assert_close(discriminator(batch), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 13), (33, 47), (50, 31), (64, 40)])
+@torch.inference_mode()
+def test_the_sides_are_rounded_up_to_multiples_of_four(height: int, width: int) -> None:
+    result = Generator(2, 1)(_noise(1, 3, height, width))
+    assert result.shape == (1, 3, 4 * math.ceil(height / 4), 4 * math.ceil(width / 4))
+
+
+@torch.inference_mode()
+def test_the_smallest_size_runs_and_the_multiple_is_kept() -> None:
+    shape = (1, 3, SMALLEST_SIZE, 3 * SIZE_MULTIPLE)
+    assert Generator(2, 1)(_noise(*shape)).shape == shape
+
+
+@pytest.mark.parametrize("network", [Generator(2, 2), Discriminator(2, 4)], ids=["generator", "discriminator"])
+def test_norms_have_no_weights_and_no_running_statistics(network: nn.Module) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.InstanceNorm2d)]
+    assert norms
+    assert all(not norm.affine and not norm.track_running_stats for norm in norms)
+    assert list(network.buffers()) == []
+
+
+@torch.inference_mode()
+def test_the_pictures_of_a_batch_are_kept_apart() -> None:
+    generator = Generator(4, 1)
+    _seeded(generator)
+    one, other = _noise(2, 3, 32, 32).split(1)
+    together = generator(torch.cat([one, other]))
+    torch.testing.assert_close(together, torch.cat([generator(one), generator(other)]), rtol=0, atol=1e-5)
+
+
+def test_weights_are_drawn_from_a_narrow_normal_distribution() -> None:
+    generator = Generator(16, 2)
+    init_weights(generator, torch.Generator().manual_seed(0))
+    for weight, bias in _pairs(generator):
+        error = 4 / math.sqrt(weight.numel())  # four standard errors
+        assert abs(weight.mean().item()) < 0.02 * error
+        assert abs(weight.std().item() / 0.02 - 1) < error
+        assert (bias == 0).all()
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        network = Generator(2, 1)
+        init_weights(network, torch.Generator().manual_seed(seed))
+        drawn.append(_pairs(network)[3][0])
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def _without_statistics(network: nn.Module) -> nn.Module:
+    """A network of positive weights, and nothing but its convolutions, paddings and ReLUs: no term can vanish."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.InstanceNorm2d | nn.Tanh):
+                setattr(parent, name, nn.Identity())
+    for param in network.parameters():
+        nn.init.constant_(param, 1 / param[0].numel() if param.ndim > 1 else 0.0)
+    return network.double()
+
+
+def _reach(n_blocks: int) -> int:
+    """How far from a pixel of the output the farthest pixel of the input is that changes it."""
+    network = _without_statistics(Generator(1, n_blocks))
+    side = 4 * (2 * n_blocks + 6) * 2
+    batch = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    result = network(batch)
+    farthest = 0
+    for place in range(side // 2, side // 2 + SIZE_MULTIPLE):  # each phase of the stride, both axes at once
+        (slope,) = torch.autograd.grad(result[0, :, place, place].sum(), batch, retain_graph=True)
+        seen = slope[0].abs().sum(0).nonzero()
+        assert seen.min() > 0  # the picture's border did not cut it off
+        assert seen.max() < side - 1
+        farthest = max(farthest, int((seen - place).abs().max()))
+    return farthest
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 5])
+def test_the_stated_receptive_field_is_the_true_one(n_blocks: int) -> None:
+    reach = _reach(n_blocks)
+    assert reach <= receptive_field_px(n_blocks) <= reach + 8
