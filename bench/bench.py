@@ -97,17 +97,21 @@ def bench_pictures(session: Session) -> list[Figure]:
 
 
 def _peak_bytes(path: Path, side: int) -> int:
+    # Not getrusage: its peak starts with what the parent held when it forked.
     code = (
-        "import resource, numpy as np\nfrom pathlib import Path\nfrom stylegan_tool.session import Session\n"
+        "import numpy as np\nfrom pathlib import Path\nfrom stylegan_tool.session import Session\n"
         f"session = Session(Path({str(path)!r}), provider='cpu')\n"
         f"session.run(np.zeros((1, 3, {side}, {side}), np.float32))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))"
     )
-    return int(_run(["-c", code])) * (1 if sys.platform == "darwin" else 1024)
+    return int(_run(["-c", code])) * 1024
 
 
 def bench_memory(session: Session) -> list[Figure]:
     """Whether the estimate behind --tile auto holds."""
+    if not sys.platform.startswith("linux"):
+        return []
     side = 1536
     growth = _peak_bytes(session.path, side) - _peak_bytes(session.path, 64)
     each = growth / side**2 / session.info.ngf
