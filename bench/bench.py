@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -69,8 +70,7 @@ def bench_help() -> list[Figure]:
 def _photo(height: int, width: int) -> Image:
     image = read_picture(example_pictures()[0]).image
     repeat = (-(-height // image.shape[0]), -(-width // image.shape[1]), 1)
-    tiled: Image = np.tile(image, repeat)[:height, :width]
-    return tiled
+    return cast("Image", np.tile(image, repeat)[:height, :width])
 
 
 def bench_pictures(session: Session) -> list[Figure]:

@@ -1,6 +1,5 @@
 """`sgt` and `python -m stylegan_tool`: the only place where errors become exit codes."""
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         app(args=None if argv is None else list(argv), prog_name="sgt")
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # Typer has caught the interrupt
+            print("sgt: stopped", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except SgtError as error:
         print(f"sgt: {error}", file=sys.stderr)
@@ -23,10 +24,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sgt: stopped", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (sgt models list | head): nothing is left to say, also not at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return 0
 
 

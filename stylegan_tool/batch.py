@@ -1,12 +1,13 @@
 """A picture or a folder tree: what goes where, collisions found before work, one result a file."""
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stylegan_tool.errors import InputError, OutputError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
 from stylegan_tool.image_files import SUFFIXES, find_pictures, output_name, read_picture, write_picture
 from stylegan_tool.pixels import Image
 
@@ -55,7 +56,7 @@ def plan_jobs(source: Path, target: Path, *, overwrite: bool) -> list[Job]:
 
 def _file_target(source: Path, target: Path) -> Path:
     if target.suffix and not target.is_dir():
-        if target.suffix.lower() not in SUFFIXES or output_name(Path(target.name)).name != target.name:
+        if output_name(Path("x" + target.suffix)).suffix != target.suffix:
             raise UsageError(
                 f"pictures cannot be written as {target.suffix}: {target}",
                 hint="Use .jpg, .png, .webp or .tif, or name a folder.",
@@ -66,7 +67,9 @@ def _file_target(source: Path, target: Path) -> Path:
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
     inside = target.resolve()
-    pictures = [path for path in find_pictures(source) if not path.resolve().is_relative_to(inside)]
+    pictures = find_pictures(source)
+    if inside.is_relative_to(source.resolve()):  # earlier results are not read again
+        pictures = [path for path in pictures if not path.resolve().is_relative_to(inside)]
     if not pictures and source.resolve() != inside:
         raise InputError(f"no pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
     if source.resolve() == inside:
@@ -86,6 +89,7 @@ def _check_targets(jobs: Sequence[Job], *, overwrite: bool) -> None:
     into_itself = [job for job in jobs if job.target.resolve() == job.source.resolve()]
     if into_itself:
         raise UsageError(f"{into_itself[0].source} would be written over itself", hint="Name another file or folder.")
+    _check_place(jobs[0].target.parent)
     existing = [str(job.target) for job in jobs if job.target.exists()]
     if existing and not overwrite:
         more = f" and {len(existing) - SHOWN} more" if len(existing) > SHOWN else ""
@@ -95,11 +99,21 @@ def _check_targets(jobs: Sequence[Job], *, overwrite: bool) -> None:
         )
 
 
+def _check_place(folder: Path) -> None:
+    """Refuse now what would otherwise be refused after each picture has been computed."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", hint="Name another place for the results.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} is not writable", hint="Name another place for the results, or change its rights.")
+
+
 def run_jobs(jobs: Sequence[Job], stylize: Callable[[Image], Image], *, overwrite: bool) -> Iterator[Result]:
     """Do the jobs one after the other and yield what came of each; a failed file does not stop the rest."""
     for job in jobs:
         started = time.monotonic()
-        error = None
+        error: SgtError | None = None
         try:
             picture = read_picture(job.source)
             picture = replace(picture, image=stylize(picture.image))
@@ -108,4 +122,6 @@ def run_jobs(jobs: Sequence[Job], stylize: Callable[[Image], Image], *, overwrit
             raise  # an option that fits no picture fails them all alike
         except SgtError as failure:
             error = failure
+        except MemoryError:
+            error = ComputeError(f"out of memory: {job.source}", hint="Close other programs, or scale it down.")
         yield Result(job, time.monotonic() - started, error)

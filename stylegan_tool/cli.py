@@ -24,15 +24,17 @@ class LazyCommand:
 
     target: str  # 'module:attribute'
     help: str
-    extra: str = ""  # the extra that installs what it needs
+    needs: tuple[str, ...] = ()  # packages that the extra [train] installs
 
 
 COMMANDS = {
     "images": LazyCommand("stylegan_tool.commands.images:images", "Stylise a picture or a folder tree."),
     "video": LazyCommand("stylegan_tool.commands.video:video", "Stylise a film; its sound is kept."),
     "demo": LazyCommand("stylegan_tool.commands.demo:demo", "Try the bundled style on the example pictures."),
-    "train": LazyCommand("stylegan_train.cli:train", "Learn a style from two folders of pictures.", "train"),
-    "export": LazyCommand("stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", "train"),
+    "train": LazyCommand("stylegan_train.cli:train", "Learn a style from two folders of pictures.", ("torch",)),
+    "export": LazyCommand(
+        "stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", ("torch", "onnx", "onnxscript")
+    ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List models, or show what one says of itself."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
 }
@@ -41,11 +43,11 @@ Target: TypeAlias = Callable[..., Any] | typer.Typer
 
 
 def _import(name: str, command: LazyCommand) -> Target:
-    if command.extra and importlib.util.find_spec("torch") is None:
+    missing = [package for package in command.needs if importlib.util.find_spec(package) is None]
+    if missing:
         raise MissingError(
-            f"sgt {name} needs PyTorch, which is not installed",
-            hint=f"Install it: pip install 'stylegan-tool[{command.extra}]'"
-            f"   (in a checkout: pip install '.[{command.extra}]')",
+            f"sgt {name} needs {' and '.join(missing)}, which is not installed",
+            hint="Install it: pip install 'stylegan-tool[train]'   (in a checkout: pip install '.[train]')",
         )
     module_name, _, attribute = command.target.partition(":")
     target: Target = getattr(importlib.import_module(module_name), attribute)

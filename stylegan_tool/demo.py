@@ -51,12 +51,14 @@ def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
             picture = read_picture(path)
             stylized = replace(picture, image=stylizer(picture.image))
             write_picture(target, stylized, overwrite=True)
+            _add_to_record(target, out / RECORD)
             pairs.append((picture.image, stylized.image))
             progress.advance()
     write_picture(out / SHEET, Picture(make_sheet(pairs), None, None, None), overwrite=True)
+    _add_to_record(out / SHEET, out / RECORD)
     with Progress("film", read_film_info(clip).frames, "frames") as progress:
         convert_film(clip, out / FILM, stylizer, overwrite=True, on_frame=progress.advance)
-    _write_record([*targets, out / SHEET, out / FILM], out / RECORD)
+    _add_to_record(out / FILM, out / RECORD)
     say(f"{len(pictures)} pictures and a film in {format_duration(time.monotonic() - started)} on {session.label}")
     say(f"Look at {out / SHEET}, and play {out / FILM}")
 
@@ -82,11 +84,10 @@ def _sha256(path: Path) -> str:
 
 
 def _check_ours(targets: list[Path], record: Path) -> None:
-    try:
-        made: dict[str, str] = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        made = {}
-    foreign = [path for path in targets if path.exists() and made.get(path.name) != _sha256(path)]
+    made = _read_record(record)
+    foreign = [
+        path for path in targets if path.exists() and not (path.is_file() and made.get(path.name) == _sha256(path))
+    ]
     if foreign:
         raise OutputError(
             f"{foreign[0]} was not made by the demo, or has been changed since",
@@ -94,5 +95,15 @@ def _check_ours(targets: list[Path], record: Path) -> None:
         )
 
 
-def _write_record(targets: list[Path], record: Path) -> None:
-    record.write_text(json.dumps({path.name: _sha256(path) for path in targets}, indent=2) + "\n", encoding="utf-8")
+def _read_record(record: Path) -> dict[str, str]:
+    try:
+        made = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) else {}
+
+
+def _add_to_record(target: Path, record: Path) -> None:
+    """Note `target` as ours, as soon as it is there: a demo that was stopped may be repeated too."""
+    made = {**_read_record(record), target.name: _sha256(target)}
+    record.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")

@@ -125,7 +125,7 @@ def _create(model: Path | bytes, options: ort.SessionOptions, providers: list[An
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
         raise ModelError(
             f"ONNX Runtime cannot open {where}: {_first_line(error)}",
-            hint="Name an .onnx file, a run folder or a style (see `sgt models list`), or export it again.",
+            hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
         ) from error
 
 

@@ -79,6 +79,7 @@ class Stylizer:
         self.memory_bytes = memory_bytes
         self.note = note
         self._noted = False
+        self._sides: dict[tuple[int, int], int | None] = {}
 
     def __call__(self, image: Image) -> Image:
         """Return the stylised picture, (H,W,3) of the same size and type.
@@ -102,8 +103,11 @@ class Stylizer:
             return None
         if self.tile.mode == "fixed":
             return self.tile.size
-        memory = self.memory_bytes or psutil.virtual_memory().available // 2
-        return choose_tile(height, width, self.session.info, memory)
+        # Once for each size: free memory comes and goes, and the frames of a film must not change with it.
+        if (height, width) not in self._sides:
+            memory = self.memory_bytes or psutil.virtual_memory().available // 2
+            self._sides[height, width] = choose_tile(height, width, self.session.info, memory)
+        return self._sides[height, width]
 
     def _run(self, image: Image) -> Batch:
         batch = to_batch(image)

@@ -84,27 +84,30 @@ def _export_run(folder: Path, config: TrainConfig, data_license: str) -> None:
             f"No checkpoint of `sgt train`: {folder / 'checkpoint.pt'} lacks {', '.join(sorted(missing))}",
             hint="Name a run folder that `sgt train` made, such as runs/photo2vangogh-001.",
         )
-    for direction, name in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
-        generator = load_generator(checkpoint[name], ngf=config.ngf, n_blocks=config.n_blocks)
-        info = _model_info(config, direction, folder, data_license)
-        target = folder / f"{direction}.onnx"
-        part = folder / f".{direction}.part.onnx"
-        try:
+    # Both are checked before either takes its place: no old file stands beside a new one.
+    parts = {direction: folder / f".{direction}.part.onnx" for direction in DIRECTIONS}
+    try:
+        for direction, name in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
+            generator = load_generator(checkpoint[name], ngf=config.ngf, n_blocks=config.n_blocks)
+            info = _model_info(config, direction, folder, data_license)
+            part = parts[direction]
             model = build_onnx(generator)
             write_onnx(model, info.to_metadata(), part)
-            parity = measure_parity(generator, part)
+            parity = measure_parity(generator, part, f"{direction}.onnx")
             info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
             write_onnx(model, info.to_metadata(), part)
-            part.replace(target)
-        except OSError as error:
-            raise OutputError(
-                f"Cannot write {target} ({error.strerror or error})",
-                hint="Free some disk space, or look at its rights.",
-            ) from error
-        finally:
+            say(
+                f"{folder / f'{direction}.onnx'}: {info.source} -> {info.target}, {part.stat().st_size / 1e6:.1f} MB, "
+                f"after epoch {checkpoint['epoch']}; differs from torch by {parity.max_abs:.1e} at most"
+            )
+        for direction, part in parts.items():
+            part.replace(folder / f"{direction}.onnx")
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write in {folder} ({error.strerror or error})",
+            hint="Free some disk space, or look at its rights.",
+        ) from error
+    finally:
+        for part in parts.values():
             part.unlink(missing_ok=True)
-        say(
-            f"{target}: {info.source} -> {info.target}, {target.stat().st_size / 1e6:.1f} MB, "
-            f"after epoch {checkpoint['epoch']}; differs from torch by {parity.max_abs:.1e} at most"
-        )
-    say(f"Use it: sgt images PICTURES OUT --to {config.domain_b}")
+    say(f"Use it: sgt images PICTURES OUT --to {config.domain_b} --model {folder}")

@@ -65,5 +65,5 @@ def images(
     if failed:
         raise PartialError(
             f"{len(failed)} of {len(jobs)} pictures failed (named above); the others are in {target}",
-            hint="Repair or remove them and run the command again for them.",
+            hint="Repair them, then type the command for each of them, or for all into another folder.",
         )

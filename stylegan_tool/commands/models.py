@@ -15,12 +15,18 @@ app = typer.Typer(
 @app.command("list")
 def list_models() -> None:
     """List the bundled styles and the exported runs of this folder; * is used when no --model is named."""
-    from stylegan_tool.models import bundled_styles, exported_runs, load_models
+    from stylegan_tool.errors import SgtError
+    from stylegan_tool.models import DEFAULT_STYLE, bundled_styles, exported_runs, load_models
 
     runs = [str(run) for run in exported_runs()]
-    default = load_models(None)[0].label
+    default = runs[-1] if runs else f"{DEFAULT_STYLE} (bundled)"
     for name in [*bundled_styles(), *runs]:
-        for model in load_models(name):
+        try:
+            models = load_models(name)
+        except SgtError as error:
+            typer.echo(f"  {name:<24} damaged: {error.what}")
+            continue
+        for model in models:
             size_mb = model.path.stat().st_size / 1e6
             info = model.info
             ways = f"{info.source} -> {info.target} ({info.direction})" if info.direction else "direction not stated"

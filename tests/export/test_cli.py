@@ -125,7 +125,7 @@ def test_a_file_that_is_not_the_trained_network_is_not_kept(
     assert "differs from torch by" in message
     assert "not kept" in message
     assert "Traceback" not in message
-    assert _names(trained) == (before if number == 1 else before | {"A2B.onnx"})
+    assert _names(trained) == before
 
 
 @pytest.mark.usefixtures("built_before")
@@ -198,5 +198,5 @@ def test_a_folder_that_cannot_be_written_to_is_5(
     monkeypatch.setattr("stylegan_export.to_onnx.write_onnx", fill_the_disk)
     assert main(["export"]) == 5
     message = capsys.readouterr().err
-    assert "A2B.onnx" in message
+    assert str(trained) in message
     assert "No space left on device" in message

@@ -46,12 +46,12 @@ def test_the_file_is_the_trained_generator(
 def test_a_flat_picture_gives_finite_numbers(made_once: Path, direction: str, value: float) -> None:
     result = Session(made_once / f"{direction}.onnx", provider="cpu").run(np.full((1, 3, 40, 52), value, np.float32))
     assert np.isfinite(result).all()
-    assert np.abs(result).max() <= 1
+    assert np.abs(result).max() <= 1 + 1e-6  # ONNX Runtime's tanh may end a rounding above 1
 
 
 def test_the_check_covers_batches_odd_sizes_and_a_picture(made_once: Path) -> None:
-    parity = measure_parity(_generator(made_once, "gen_ab"), made_once / "A2B.onnx")
-    assert 0 < parity.mean_abs <= parity.max_abs <= LIMIT == 1e-4
+    parity = measure_parity(_generator(made_once, "gen_ab"), made_once / "A2B.onnx", "A2B.onnx")
+    assert 0 < parity.max_abs <= LIMIT == 1e-4
     assert {n for n, _, _ in NOISE_SHAPES} == {1, 2}
     assert any(height % 2 and width % 2 for _, height, width in NOISE_SHAPES)
     assert all("x".join(map(str, shape)) in parity.checked for shape in NOISE_SHAPES)
@@ -64,7 +64,7 @@ def test_another_generator_is_refused(made_once: Path, change: float) -> None:
     with torch.no_grad():
         next(reversed(list(other.parameters())))[0] += change  # the bias of red
     with pytest.raises(ModelError, match=r"A2B\.onnx differs from torch") as caught:
-        measure_parity(other, made_once / "A2B.onnx")
+        measure_parity(other, made_once / "A2B.onnx", "A2B.onnx")
     assert caught.value.exit_code == 4
 
 
@@ -87,13 +87,13 @@ class OtherOnPictures(nn.Module):
 def test_a_difference_on_the_picture_alone_is_refused(made_once: Path, added: float, said: str) -> None:
     other = OtherOnPictures(_generator(made_once, "gen_ab"), added)
     with pytest.raises(ModelError, match=f"differs from torch by {said}"):
-        measure_parity(cast("Generator", other), made_once / "A2B.onnx")
+        measure_parity(cast("Generator", other), made_once / "A2B.onnx", "A2B.onnx")
 
 
 def test_other_sizes_are_refused(made_once: Path, tmp_path: Path) -> None:
     path = write_graph(tmp_path / "same.onnx", [helper.make_node("Identity", ["image"], ["stylized"])], {}, None)
     with pytest.raises(ModelError, match=r"gives \(1, 3, 33, 47\)"):
-        measure_parity(_generator(made_once, "gen_ab"), path)
+        measure_parity(_generator(made_once, "gen_ab"), path, "A2B.onnx")
 
 
 class DividedByBrightest(nn.Module):
@@ -112,5 +112,5 @@ def test_a_file_that_turns_black_into_nan_is_refused(tmp_path: Path) -> None:
     constants: dict[str, NDArray[np.generic]] = {"one": np.ones(1, np.float32), "axes": np.array([1, 2, 3])}
     path = write_graph(tmp_path / "divided.onnx", nodes, constants, None)
     with pytest.raises(ModelError, match="turns black into NaN") as caught:
-        measure_parity(cast("Generator", DividedByBrightest()), path)
+        measure_parity(cast("Generator", DividedByBrightest()), path, "A2B.onnx")
     assert caught.value.exit_code == 4

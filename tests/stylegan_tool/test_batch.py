@@ -118,3 +118,30 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
         pytest.skip("this file system does not tell a.png from A.png")
     with pytest.raises(UsageError, match="would both become"):
         plan_jobs(tmp_path, tmp_path / "out", overwrite=False)
+
+
+def test_a_folder_may_be_stylised_into_the_one_above_it(tree: Path) -> None:
+    jobs = plan_jobs(tree / "a", tree, overwrite=False)
+    assert {job.target for job in jobs} == {tree / "x.jpg", tree / "x.png", tree / "broken.png"}
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where even root cannot write")
+@pytest.mark.parametrize("place", ["/proc/version/out", "file.txt/out"])
+def test_an_impossible_place_is_refused_before_any_work(tree: Path, place: str) -> None:
+    (tree.parent / "file.txt").write_text("x")
+    with pytest.raises(OutputError, match="is not a folder"):
+        plan_jobs(tree, tree.parent / place, overwrite=False)
+
+
+def test_the_name_that_the_tool_gives_may_be_typed(tree: Path, tmp_path: Path) -> None:
+    (job,) = plan_jobs(tree / "a" / "x.png", tmp_path / "x.gif.png", overwrite=False)
+    assert job.target == tmp_path / "x.gif.png"
+
+
+def test_a_picture_that_memory_cannot_hold_does_not_stop_the_rest(tree: Path, tmp_path: Path) -> None:
+    def fail(image: Image) -> Image:
+        raise MemoryError
+
+    results = list(run_jobs(plan_jobs(tree, tmp_path / "out", overwrite=False), fail, overwrite=False))
+    assert len(results) == 4
+    assert sum(isinstance(result.error, ComputeError) for result in results) == 3

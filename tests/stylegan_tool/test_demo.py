@@ -65,6 +65,25 @@ def test_demo_replaces_what_it_made_and_nothing_else(in_folder: Path, capsys: py
     assert set(json.loads((in_folder / "out" / "demo.json").read_text())) >= {"one.jpg", "clip.mp4"}
 
 
+@pytest.mark.usefixtures("small_examples")
+def test_a_demo_that_was_stopped_may_be_repeated(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_module, "convert_film", interrupt)
+        assert main(["demo"]) == 130
+    assert (in_folder / "out" / "one.jpg").is_file()
+    assert main(["demo"]) == 0
+
+
+@pytest.mark.usefixtures("small_examples")
+def test_a_folder_in_the_place_of_a_result_is_refused(in_folder: Path) -> None:
+    (in_folder / "out" / "clip.mp4").mkdir(parents=True)
+    (in_folder / "out" / "demo.json").write_text("[]")
+    assert main(["demo"]) == 5
+
+
 def test_the_examples_are_there_and_small() -> None:
     pictures = example_pictures()
     assert len(pictures) >= 4

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +79,17 @@ def test_auto_cuts_only_where_memory_asks_for_it(blur: Session, notes: list[str]
     cutter(image)
     assert len(notes) == 1
     assert "tiles of" in notes[0]
+
+
+def test_a_films_frames_are_all_cut_alike(blur: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    need = estimate_bytes(400, 400, blur.info)
+    notes: list[str] = []
+    stylizer = Stylizer(blur, TileOption("auto"), note=notes.append)
+    for free in (4 * need, need):  # something else takes the memory between two frames
+        monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        stylizer(image)
+    assert notes == []
 
 
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 16_000))

@@ -270,8 +270,34 @@ def test_a_finished_run_has_nothing_to_go_on_with(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "1"]) == 0
     before = (RUN / "training_state.pt").read_bytes()
     assert main(["train", "photo2vangogh", "--resume"]) == 0
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "2", "--dry-run"]) == 0
     assert (RUN / "training_state.pt").read_bytes() == before
     assert len(read_stats(RUN)) == 1
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "2"]) == 0
+    config = (RUN / "config.json").read_bytes()
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "1"]) == 2
+    assert (RUN / "config.json").read_bytes() == config
+
+
+def test_moved_pictures_keep_their_sides(with_set: Path) -> None:
+    """A folder's name that says nothing must not exchange A and B in the middle of a run."""
+    (with_set / "datasets" / "photo2vangogh").rename(with_set / "datasets" / "vangogh2photo")
+    assert main([*TINY, "--epochs", "1"]) == 0
+    assert read_config(RUN / "config.json").exchanged
+    (with_set / "datasets" / "vangogh2photo").rename(with_set / "moved")
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "2", "--data", "moved"]) == 0
+    assert read_config(RUN / "config.json").exchanged
+
+
+def test_out_of_memory_is_8(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> dict[str, float]:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr(Trainer, "step", fail)
+    assert main([*TINY, "--epochs", "1"]) == 8
+    assert "--crop-size" in capsys.readouterr().err
 
 
 def test_long_epochs_are_saved_on_the_way(with_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:

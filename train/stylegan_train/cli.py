@@ -2,16 +2,19 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stylegan_tool.errors import InputError, OutputError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
 from stylegan_tool.models import list_runs
 from stylegan_tool.progress import format_duration, say
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
 from stylegan_train.run_dir import RunDir, make_run_dir
+
+if TYPE_CHECKING:
+    from stylegan_train.loop import Loop
 
 _NETWORKS = "Networks"
 _TRAINING = "Training"
@@ -96,7 +99,7 @@ def train(
 
     sgt train photo2vangogh                     pictures in datasets/vangogh2photo, the paper's settings
 
-    sgt train photo2vangogh --preset compact    a small network that a CPU can train in an hour or two
+    sgt train photo2vangogh --preset compact    a small network that a CPU can train
 
     sgt train photo2vangogh --resume            go on where it stopped
 
@@ -160,7 +163,8 @@ def _resume(
         folder = of_name[-1]
     run = RunDir(folder, say)
     stored = run.read_config()
-    fixed = sorted(overrides.keys() - {"epochs", "decay_from"})
+    changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
+    fixed = sorted(changed - {"epochs", "decay_from"})
     if preset not in (TrainConfig.preset, stored.preset):
         fixed.append("preset")
     if fixed:
@@ -168,7 +172,10 @@ def _resume(
         raise UsageError(f"{options} cannot change in the middle of {folder}", hint="Leave it out, or start a new run.")
     config = dataclasses.replace(stored, **overrides)
     if data is not None:  # the pictures may have moved since
-        place, exchanged = locate_data_set(read_recipe(config.name), data)
+        recipe = read_recipe(config.name)
+        place, exchanged = locate_data_set(recipe, data)
+        if place.name not in (*recipe.folders, *recipe.exchanged_folders):
+            exchanged = stored.exchanged  # a name that says nothing of the sides must not exchange them
         config = dataclasses.replace(config, data=str(place.absolute()), exchanged=exchanged)
     if dry_run:
         typer.echo(config.to_json(), nl=False)
@@ -206,7 +213,36 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
     loop = Loop(config, data_set, run, device)
     if resume:
         loop.resume()
-        run.config_path.write_text(config.to_json(), encoding="utf-8")
+        if loop.epoch >= config.epochs:
+            what = f"{run.folder} has {loop.epoch} epochs behind it"
+            longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
+            if config.epochs < loop.epoch:
+                raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
+            say(f"{what}: nothing to do. {longer}")
+            return
+    try:
+        _train(loop, config, data_set, run, resume=resume)
+    except KeyboardInterrupt:
+        say(f"\nStopped and saved. Go on with: sgt train {run.folder} --resume")
+        raise
+    except SgtError as error:
+        run.log(error.what)
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ComputeError(
+            f"Out of memory while training {run.folder}",
+            hint="Use a smaller --batch-size or --crop-size, or --preset compact.",
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write in {run.folder} ({error.strerror or error})",
+            hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
+        ) from error
+
+
+def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
+    if resume:
+        run.write_config(config)
     exchanged = f" (the folder's sides are exchanged: its A is {config.domain_b})" if config.exchanged else ""
     run.log(
         f"{config.domain_a} (A, {len(data_set.train_a)} pictures) <-> {config.domain_b} "
@@ -215,20 +251,8 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
     precision = str(loop.trainer.dtype).removeprefix("torch.")
     run.log(
         f"{run.folder}: preset {config.preset}, {config.ngf} filters, {config.n_blocks} blocks, "
-        f"{config.epochs} epochs of {loop.batches.n_steps} steps on {device.type.upper()} in {precision}"
+        f"{config.epochs} epochs of {loop.batches.n_steps} steps on {loop.trainer.device.type.upper()} in {precision}"
         + (f", going on after epoch {loop.epoch}" if resume else "")
     )
-    try:
-        loop.train()
-    except KeyboardInterrupt:
-        say(f"\nStopped and saved. Go on with: sgt train {run.folder} --resume")
-        raise
-    except SgtError as error:
-        run.log(error.what)
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write in {run.folder} ({error.strerror or error})",
-            hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
-        ) from error
+    loop.train()
     run.log(f"Done in {format_duration(loop.elapsed_s())}. Export it: sgt export {run.folder}")

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image as PilImage
 
 from stylegan_tool.errors import InputError, SgtError, UsageError
-from stylegan_tool.image_files import find_pictures, read_picture
+from stylegan_tool.image_files import check_readable, find_pictures, read_picture
 from stylegan_tool.pixels import Batch, Image, to_batch
+from stylegan_tool.progress import Progress
 from stylegan_train.config import Recipe, TrainConfig
 
 
@@ -108,16 +109,15 @@ def open_data_set(folder: Path, *, exchanged: bool) -> DataSet:
 
 def find_unreadable(pictures: Sequence[Path]) -> list[tuple[Path, str]]:
     """Decode every picture once and return the unreadable ones, each with the reason."""
-
-    def reason(path: Path) -> str | None:
-        try:
-            read_picture(path)
-        except SgtError as error:
-            return error.what
-        return None
-
-    with ThreadPoolExecutor() as pool:
-        return [(path, why) for path, why in zip(pictures, pool.map(reason, pictures), strict=True) if why]
+    bad = []
+    with Progress("checking", len(pictures), "pictures") as progress:
+        for path in pictures:
+            try:
+                check_readable(path)
+            except SgtError as error:
+                bad.append((path, error.what))
+            progress.advance()
+    return bad
 
 
 def load_image(path: Path) -> Image:
@@ -172,7 +172,7 @@ class UnpairedBatches:
         """Return (real_a, real_b) of 0-based `step` in `epoch`."""
         order = np.random.default_rng([self.config.seed, epoch]).permutation(self.n_pictures)
         size = self.config.batch_size
-        rng = np.random.default_rng([self.config.seed, epoch, step])
+        rng = np.random.default_rng([self.config.seed, epoch, 1 + step])  # a last 0 would repeat the stream above
         side_a, side_b = [], []
         for place in range(step * size, (step + 1) * size):
             path_a = self.data_set.train_a[order[place % self.n_pictures] % len(self.data_set.train_a)]

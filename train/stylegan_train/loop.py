@@ -62,7 +62,7 @@ class Loop:
             self.epoch, self.step = state["epoch"], state["step"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"The training state does not fit the run: {self.run.state_path} ({error})",
+                f"The training state does not fit the run: {self.run.state_path} ({str(error).splitlines()[0]})",
                 hint="Its config.json was changed, or the state is another run's. Start a new run.",
             ) from error
 
@@ -180,7 +180,7 @@ class Loop:
         if self.trainer.device.type == "cpu" and self.config.preset == "reference":
             self.run.log(
                 "This runs on the CPU. A smaller network that a CPU can train: "
-                f"sgt train {self.config.name} --preset compact"
+                f"sgt train {self.config.name} --preset compact --data {self.config.data}"
             )
 
     @torch.inference_mode()

@@ -49,6 +49,12 @@ class RunDir:
         """Return the run's config; InputError if there is none."""
         return read_config(self.config_path)
 
+    def write_config(self, config: TrainConfig) -> None:
+        """Write config.json, whole or not at all."""
+        part = self.config_path.with_name(".config.json.part")
+        part.write_text(config.to_json(), encoding="utf-8")
+        part.replace(self.config_path)
+
     def log(self, line: str) -> None:
         """Say a line and keep it in log.txt with the time."""
         self.say(line)
@@ -74,7 +80,7 @@ def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) ->
         folder = runs / f"{config.name}-{number:03d}"
         (folder / "samples").mkdir(parents=True)
         run = RunDir(folder, say)
-        run.config_path.write_text(config.to_json(), encoding="utf-8")
+        run.write_config(config)
     except OSError as error:
         raise OutputError(
             f"The run folder cannot be made under {runs} ({error.strerror or error})",
