@@ -48,6 +48,12 @@ def list_runs(runs: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: (run_number(folder), folder.name))
 
 
+def find_run(name: str) -> Path:
+    """Return the run folder that `name` means: a path, or the name of a folder in ./runs."""
+    inside = Path("runs") / name
+    return inside if not Path(name).is_dir() and inside.is_dir() else Path(name)
+
+
 def model_files(folder: Path) -> list[Path]:
     """Return the generators in `folder`."""
     return [path for direction in DIRECTIONS if (path := folder / f"{direction}.onnx").is_file()]

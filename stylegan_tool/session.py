@@ -10,20 +10,29 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from stylegan_tool.errors import ComputeError, MissingError, ModelError
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.pixels import Batch
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+# ONNX Runtime prints red errors about libraries that a machine without a GPU cannot have; we say it in a line.
+_FATAL = 4
+try:
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(_FATAL)
+except (ImportError, AttributeError) as error:  # what is left when one of two wheels has been uninstalled
+    raise MissingError(
+        f"ONNX Runtime is missing or damaged ({error})",
+        hint="pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall stylegan-tool",
+    ) from error
 
 # Our short names, in the order in which `auto` tries what is there.
 PROVIDERS = {
@@ -36,10 +45,6 @@ PROVIDERS = {
 LABELS = {"cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "CoreML", "dml": "DirectML", "cpu": "CPU"}
 # TensorRT compiles an engine for each shape, for minutes: only by name.
 _AUTO = ("cuda", "coreml", "dml")
-_FATAL = 4
-
-# ONNX Runtime prints red errors about libraries that a machine without a GPU cannot have; we say it in a line.
-ort.set_default_logger_severity(_FATAL)
 
 
 def gpu_driver_problem() -> str | None:

@@ -8,14 +8,14 @@ import typer
 from stylegan_tool import __version__
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.model_info import DIRECTIONS, SCHEMA, Direction, ModelInfo
-from stylegan_tool.models import list_runs
+from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import say
 from stylegan_train.config import TrainConfig, read_config
 
 
 def export(
     run: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(metavar="[RUN]", help="A run folder. [the newest in runs/]", show_default=False),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX: the default, and so far the only format.")] = True,
@@ -31,7 +31,7 @@ def export(
 
     Then: sgt images PICTURES OUT --direction A2B
     """
-    folder = run if run is not None else _newest_run()
+    folder = find_run(run) if run is not None else _newest_run()
     config = read_config(folder / "config.json")
     _export_run(folder, config, data_license)
 

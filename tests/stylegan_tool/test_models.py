@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stylegan_tool.errors import ModelError, SgtError, UsageError
-from stylegan_tool.models import bundled_styles, choose_model, list_runs, run_number
+from stylegan_tool.models import bundled_styles, choose_model, find_run, list_runs, run_number
 from tests.models import BLUE, RED, make_info, write_colour_model
 
 
@@ -108,3 +108,10 @@ def test_runs_are_ordered_by_their_number(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert [run.name for run in list_runs(tmp_path)] == ["c-001", "b-002", "a-010"]
     assert run_number(tmp_path / "a-1000") == 1000
+
+
+def test_a_run_is_found_by_path_or_by_name(in_folder: Path) -> None:
+    (in_folder / "runs" / "photo2vangogh-001").mkdir(parents=True)
+    assert find_run("photo2vangogh-001") == Path("runs/photo2vangogh-001")
+    assert find_run("runs/photo2vangogh-001") == Path("runs/photo2vangogh-001")
+    assert find_run("nowhere") == Path("nowhere")

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +110,15 @@ def test_a_failing_run_is_a_compute_error(tmp_path: Path) -> None:
 
 def test_the_probe_ran_on_the_cpu() -> None:
     assert probe_provider("cpu") == "cpu"
+
+
+def test_a_damaged_onnx_runtime_is_said_in_a_line(tmp_path: Path) -> None:
+    """What is left when one of two installed wheels has been uninstalled: a package without its parts."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("")
+    code = "import sys; from stylegan_tool.__main__ import main; sys.exit(main(['doctor']))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 7
+    assert "ONNX Runtime is missing or damaged" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
-from stylegan_tool.models import list_runs
+from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import format_duration, say
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
@@ -152,7 +152,7 @@ def _start(
 def _resume(
     name: str, data: Path | None, preset: str, overrides: dict[str, Any], *, skip_bad: bool, dry_run: bool
 ) -> None:
-    folder = Path(name)
+    folder = find_run(name)
     if not (folder / "config.json").is_file():
         of_name = [run for run in list_runs(Path("runs")) if run.name.rpartition("-")[0] == name]
         if not of_name:
@@ -160,7 +160,8 @@ def _resume(
                 f"No run of {name} to go on with: looked in runs/ for {name}-NNN",
                 hint=f"Start one: sgt train {name}",
             )
-        folder = of_name[-1]
+        # A run that died before its first save has nothing to go on with.
+        folder = ([run for run in of_name if (run / "training_state.pt").is_file()] or of_name)[-1]
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
