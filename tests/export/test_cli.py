@@ -1,5 +1,6 @@
 """`sgt export`: which run it takes, what it writes into the models, and what it refuses to keep."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,20 +56,19 @@ def test_the_newest_trained_run_is_exported(
     trained: Path, built_before: list[Generator], capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = trained.parent
-    other = runs / "monet-002"
-    trained.rename(runs / "zebra-010")  # by number, not by name or age
-    other.mkdir()
+    shutil.copytree(trained, runs / "monet-002")
+    trained.rename(runs / "garden-010")  # by number, not by name or age
     (runs / "unfinished-011").mkdir()
     assert main(["export"]) == 0
-    assert {"A2B.onnx", "B2A.onnx"} <= _names(runs / "zebra-010")
+    assert {"A2B.onnx", "B2A.onnx"} <= _names(runs / "garden-010")
     assert len(built_before) == 2
-    assert list(other.iterdir()) == []
+    assert not list((runs / "monet-002").glob("*.onnx"))
     message = capsys.readouterr().err
-    assert "runs/zebra-010/A2B.onnx: photo -> vangogh" in message
-    assert "runs/zebra-010/B2A.onnx: vangogh -> photo" in message
+    assert "runs/garden-010/A2B.onnx: photo -> vangogh" in message
+    assert "runs/garden-010/B2A.onnx: vangogh -> photo" in message
     assert "after epoch 1; differs from torch by" in message
     assert "sgt images PICTURES OUT --to vangogh" in message
-    assert choose_model(None).label == str(Path("runs/zebra-010"))
+    assert choose_model(None).label == str(Path("runs/garden-010"))
 
 
 @pytest.mark.usefixtures("built_before")

@@ -223,6 +223,21 @@ def test_a_name_goes_on_with_its_newest_run(stopped: Path, capsys: pytest.Captur
     assert "runs/photo2vangogh-001: preset tiny" in capsys.readouterr().err
 
 
+def test_a_run_without_a_state_is_passed_over_and_a_number_names_a_run(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    died = RUN.with_name("photo2vangogh-002")
+    died.mkdir()
+    (died / "config.json").write_bytes((RUN / "config.json").read_bytes())
+    capsys.readouterr()
+    for name in ("photo2vangogh", RUN.name):
+        assert main(["train", name, "--resume", "--dry-run"]) == 0
+    assert main(RESUME) == 0
+    assert f"{RUN}: preset tiny" in capsys.readouterr().err
+    assert main(["train", died.name, "--resume"]) == 3  # named, it is not passed over
+    assert "training_state.pt" in capsys.readouterr().err
+
+
 def test_nothing_to_go_on_with_is_3(with_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(RESUME) == 3
     message = capsys.readouterr().err
