@@ -139,7 +139,7 @@ class Recipe:
     def exchanged_folders(self) -> tuple[str, ...]:
         """The folder names in which A and B are the other way round: photo2vangogh -> vangogh2photo."""
         exchanged = (exchange_name(folder) for folder in self.folders)
-        return tuple(name for name in exchanged if name is not None)
+        return tuple(name for name in exchanged if name is not None and name not in self.folders)
 
 
 def exchange_name(folder: str) -> str | None:

@@ -62,7 +62,7 @@ class Loop:
             self.epoch, self.step = state["epoch"], state["step"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"The training state does not fit the run: {self.run.state_path} ({str(error).splitlines()[0]})",
+                f"The training state does not fit the run: {self.run.state_path} ({str(error).partition(chr(10))[0]})",
                 hint="Its config.json was changed, or the state is another run's. Start a new run.",
             ) from error
 
