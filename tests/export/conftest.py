@@ -2,25 +2,13 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from stylegan_tool.__main__ import main
 from tests.train.sets import TINY, make_set
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_cpu_thread() -> Iterator[None]:
-    """Tiny networks only lose by threads, and a GPU is not asked for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "is_available", lambda: False)
-        yield
-    torch.set_num_threads(threads)
+from tests.train.sets import one_cpu_thread as one_cpu_thread
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,7 @@
 """Data sets made on the spot, and trainings that take a second."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -82,3 +82,14 @@ def train_until(monkeypatch: pytest.MonkeyPatch, last: int, argv: list[str]) -> 
     with monkeypatch.context() as patch:
         on_step(patch, press_ctrl_c)
         assert main(argv) == 130
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_cpu_thread() -> Iterator[None]:
+    """Tiny networks only lose by threads, and a GPU would make the numbers others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
+    torch.set_num_threads(threads)
