@@ -33,7 +33,7 @@ COMMANDS = {
     "demo": LazyCommand("stylegan_tool.commands.demo:demo", "Try the bundled style on the example pictures."),
     "train": LazyCommand("stylegan_train.cli:train", "Learn a style from two folders of pictures.", ("torch",)),
     "export": LazyCommand(
-        "stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", ("torch", "onnx", "onnxscript")
+        "stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", ("torch", "onnxscript")
     ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List models, or show what one says of itself."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),

@@ -18,8 +18,8 @@ from stylegan_tool.session import (
 )
 from stylegan_tool.video import list_encoders
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "av", "typer")
-_TRAINING = ("torch", "onnx", "onnxscript")
+_LIBRARIES = ("numpy", "onnx", "opencv-python-headless", "pillow", "av", "typer")
+_TRAINING = ("torch", "onnxscript")
 _GPU_LINE = "pip install 'stylegan-tool[gpu]'"
 
 

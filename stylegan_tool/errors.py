@@ -60,3 +60,7 @@ class ComputeError(SgtError):
     """The computation failed: NaN, or out of memory at the smallest tile."""
 
     exit_code = 8
+
+
+class MemoryShortError(ComputeError):
+    """The provider had not enough memory for what it was given; smaller tiles may do."""

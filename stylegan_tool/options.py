@@ -1,10 +1,15 @@
 """Options that more than one command takes, checked once."""
 
+import re
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from stylegan_tool.errors import UsageError
 
 SMALLEST_TILE = 16
+
+# Whose mean and variance tiles are normalised by: the whole picture's, a thumbnail's, or their own.
+TileStatistics: TypeAlias = Literal["exact", "thumbnail", "local"]
 
 
 @dataclass(frozen=True)
@@ -29,3 +34,19 @@ class TileOption:
             f"--tile {text} is neither auto, off nor a number of pixels from {SMALLEST_TILE} up",
             hint="Type --tile auto, --tile off or, for example, --tile 1024.",
         )
+
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_size(text: str) -> int:
+    """Read an amount of memory such as '8G' or '500M' (powers of 1024) and return it in bytes.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if size < 2**20:
+        raise UsageError(f"--memory {text} is no amount of memory from 1M up", hint="Type, for example, --memory 8G.")
+    return size

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stylegan_tool.errors import ComputeError, MissingError, ModelError
+from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.pixels import Batch
 
@@ -93,9 +94,12 @@ def choose_provider(wanted: str) -> ProviderChoice:
     return ProviderChoice("cpu")
 
 
-def _session_options(*, profile: Path | None = None) -> ort.SessionOptions:
+def _session_options(*, profile: Path | None = None, threads: int | None = None) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
+    if threads is not None:  # one of several sessions: threads that spin while they wait would keep the others waiting
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena keeps the memory of the largest shape for good; pictures come in many sizes.
     options.enable_cpu_mem_arena = False
     if profile is not None:
@@ -176,15 +180,56 @@ class Session:
         Raises:
             ComputeError: out of memory, or the provider failed.
         """
-        try:
-            result: Batch = self._session.run(None, {self._input: batch})[0]
-        except Exception as error:  # as in _create
-            height, width = batch.shape[2:]
-            raise ComputeError(
-                f"{self.path.name} failed on {width}x{height} pixels: {_first_line(error)}",
-                hint="If memory ran out, use smaller tiles: --tile 512",
-            ) from error
+        height, width = batch.shape[2:]
+        result: Batch = _run(
+            self._session, {self._input: batch}, f"{self.path.name} failed on {width}x{height} pixels"
+        )[0]
         return result
+
+    def open_part(self, model: bytes, *, threads: int | None = None) -> "Part":
+        """Open a piece of this model's graph on the provider that this session runs on.
+
+        Args:
+            threads: for the CPU: how many it uses by itself; by default all.
+        """
+        options = _session_options(threads=threads)
+        return Part(_create(model, options, _provider_list(self.provider)), self.path.name)
+
+
+class Part:
+    """A piece of a model's graph; may be run from several threads at once."""
+
+    def __init__(self, session: ort.InferenceSession, name: str) -> None:
+        self._session = session
+        self._name = name
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the outputs by name.
+
+        Raises:
+            MemoryShortError: memory ran out.
+            ComputeError: the provider failed.
+        """
+        made = _run(self._session, inputs, f"{self._name} failed on a tile")
+        return dict(zip((one.name for one in self._session.get_outputs()), made, strict=True))
+
+
+# How ONNX Runtime's allocators, CUDA and the C++ library say that memory ran out.
+_SHORT = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "available memory of", "alloc_failed")
+
+
+def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[Any]], failed: str) -> list[NDArray[Any]]:
+    try:
+        made: list[NDArray[Any]] = session.run(None, inputs)
+    except Exception as error:  # as in _create
+        if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _SHORT):
+            raise MemoryShortError(
+                f"{failed}: out of memory", hint="Close other programs, or use smaller tiles: --tile 256"
+            ) from error
+        raise ComputeError(
+            f"{failed}: {_first_line(error)}", hint="If memory ran out, use smaller tiles: --tile 512"
+        ) from error
+    return made
 
 
 def _no_gpu(reason: str) -> MissingError:

@@ -36,7 +36,7 @@ def smallest_tile(halo: int, feather: int, multiple: int) -> int:
 
     Two halos, and between them room for a feather on either side that never meets the next one.
     """
-    return round_up(2 * halo + 3 * feather + 3 * multiple, multiple)
+    return round_up(2 * halo + 3 * feather + 4 * multiple, multiple)
 
 
 def plan_axis(length: int, *, tile: int, halo: int, feather: int, multiple: int) -> tuple[Span, ...]:
@@ -46,8 +46,8 @@ def plan_axis(length: int, *, tile: int, halo: int, feather: int, multiple: int)
     pixel has more than two tiles.
 
     Returns:
-        Spans in order. What a span keeps is at least `halo` away from each of its ends that is not an end
-        of the axis. One span where `length <= tile`.
+        Spans in order, of one length of at most `tile`. What a span keeps begins on a multiple, and is at least
+        `halo` away from each of its ends that is not an end of the axis. One span where `length <= tile`.
 
     Raises:
         UsageError: the tile is too small (see `smallest_tile`).
@@ -61,11 +61,14 @@ def plan_axis(length: int, *, tile: int, halo: int, feather: int, multiple: int)
             f"tiles of {tile} pixels are too small for this model, which looks {halo} pixels to each side",
             hint=f"Use --tile {least} or more, or --tile auto.",
         )
-    step = tile - 2 * halo - feather - multiple  # the last: starts move by up to this when put on the multiple
-    n = 1 - (-(length - tile) // step)
+    lost = 2 * halo + feather + 2 * multiple  # the last: starts and borders move when they are put on the multiple
+    n = 1 - (-(length - tile) // (tile - lost))
+    # As many, but no larger than they must be: else they would overlap by more than the halo, for nothing.
+    tile = min(tile, round_up(-(-(length + (n - 1) * lost) // n), multiple))
     # Evenly spread: a last tile that is merely pushed back would overlap its neighbour's neighbour.
     starts = [(length - tile) * i // (n - 1) // multiple * multiple for i in range(n)]
-    borders = [(later + earlier + tile) // 2 - feather // 2 for earlier, later in itertools.pairwise(starts)]
+    middles = [(later + earlier + tile) // 2 - feather // 2 for earlier, later in itertools.pairwise(starts)]
+    borders = [middle // multiple * multiple for middle in middles]
     keep_starts = [0, *borders]
     keep_stops = [*(border + feather for border in borders), length]
     return tuple(

@@ -1,19 +1,25 @@
 """`sgt images`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stylegan_tool.commands.model_options import (
     DirectionOption,
+    MemoryOption,
     ModelOption,
     OverwriteOption,
     ProviderOption,
     RequireGpuOption,
+    TileStatsOption,
     TileTextOption,
     ToOption,
 )
+
+if TYPE_CHECKING:
+    from stylegan_tool.batch import Job
+    from stylegan_tool.stylize import Stylizer
 
 
 def images(
@@ -24,6 +30,12 @@ def images(
     model: ModelOption = None,
     overwrite: OverwriteOption = False,
     tile: TileTextOption = "auto",
+    tile_stats: TileStatsOption = "exact",
+    memory: MemoryOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print tiles, memory and time expected; do nothing.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the middle of each picture, tiled, with the untiled result.")
+    ] = False,
     provider: ProviderOption = "auto",
     require_gpu: RequireGpuOption = False,
 ) -> None:
@@ -35,19 +47,24 @@ def images(
 
     sgt images photos/ out/ --model runs/photo2vangogh-001
 
+    sgt images huge.tif out/ --to vangogh --plan       what it would take
+
     Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so.
     """
     from stylegan_tool.batch import plan_jobs, run_jobs
     from stylegan_tool.errors import PartialError
     from stylegan_tool.opening import open_model
-    from stylegan_tool.options import TileOption
+    from stylegan_tool.options import TileOption, parse_size
     from stylegan_tool.progress import Progress, format_duration, say
     from stylegan_tool.stylize import Stylizer
 
-    tile_option = TileOption.parse(tile)
+    tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
     jobs = plan_jobs(source, target, overwrite=overwrite)
     session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
-    stylizer = Stylizer(session, tile_option, note=say)
+    stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
+    if plan:
+        _print_plan(jobs, stylizer)
+        return
     failed, seconds = [], 0.0
     with Progress("stylising", len(jobs), "pictures") as progress:
         for result in run_jobs(jobs, stylizer, overwrite=overwrite):
@@ -57,6 +74,8 @@ def images(
                 failed.append(result)
                 if len(jobs) > 1:
                     say(f"failed: {result.error.what}")
+            elif verify:
+                say(_verify(result.job, stylizer))
     if failed and len(jobs) == 1 and failed[0].error is not None:
         raise failed[0].error
     done = len(jobs) - len(failed)
@@ -67,3 +86,37 @@ def images(
             f"{len(failed)} of {len(jobs)} pictures failed (named above); the others are in {target}",
             hint="Repair them, then type the command for each of them, or for all into another folder.",
         )
+
+
+def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
+    """Print what each picture will take, and all of them."""
+    from stylegan_tool.image_files import read_picture
+    from stylegan_tool.progress import format_bytes, format_duration
+
+    seconds, most = 0.0, 0
+    for job in jobs:
+        image = read_picture(job.source).image
+        expected = stylizer.expect(image)
+        tiles = f"{expected.tiles} tiles of {expected.side} pixels" if expected.tiles > 1 else "untiled"
+        passes = f" in {expected.passes} passes" if expected.passes > 1 else ""
+        scratch = f" and {format_bytes(expected.scratch_bytes)} of scratch files" if expected.scratch_bytes else ""
+        typer.echo(
+            f"{job.source}  {image.shape[1]}x{image.shape[0]}: {tiles}{passes}, "
+            f"{format_bytes(expected.memory_bytes)} of memory{scratch}, about {format_duration(expected.seconds)}"
+        )
+        seconds, most = seconds + expected.seconds, max(most, expected.memory_bytes)
+    if len(jobs) > 1:
+        typer.echo(
+            f"{len(jobs)} pictures: at most {format_bytes(most)} of memory, about {format_duration(seconds)} in all"
+        )
+
+
+def _verify(job: "Job", stylizer: "Stylizer") -> str:
+    """Return the line that says how far tiles are from the untiled picture."""
+    from stylegan_tool.image_files import read_picture
+
+    difference = stylizer.verify(read_picture(job.source).image)
+    return (
+        f"{job.source.name}: {difference.width}x{difference.height} in the middle, tiled against untiled: at most "
+        f"{difference.largest}/255, mean {difference.mean:.2g}/255, {100 * difference.identical:.3f} % identical"
+    )

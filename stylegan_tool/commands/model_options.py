@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from stylegan_tool.model_info import Direction
+from stylegan_tool.options import TileStatistics
 
 ProviderName: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "dml"]
 
@@ -23,8 +24,20 @@ TileTextOption: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="auto|off|PX",
-        help="auto cuts a picture only where memory asks for it. Each tile normalises by its own "
-        "statistics, so that tiles may differ in tone.",
+        help="Tiles equal the untiled picture and are faster, so auto cuts whatever is larger than one.",
+    ),
+]
+TileStatsOption: TypeAlias = Annotated[
+    TileStatistics,
+    typer.Option(
+        help="Whose mean and variance tiles are normalised by: the picture's (exact), a small copy's (thumbnail) "
+        "or each its own (local). The last two take one pass, and tones differ.",
+    ),
+]
+MemoryOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="What may be used, such as 8G; beyond it, scratch files on disk. [half of what is free]"
     ),
 ]
 ProviderOption: TypeAlias = Annotated[ProviderName, typer.Option(help="Where the model runs.")]

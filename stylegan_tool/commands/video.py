@@ -7,10 +7,12 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     DirectionOption,
+    MemoryOption,
     ModelOption,
     OverwriteOption,
     ProviderOption,
     RequireGpuOption,
+    TileStatsOption,
     TileTextOption,
     ToOption,
 )
@@ -24,6 +26,8 @@ def video(
     model: ModelOption = None,
     overwrite: OverwriteOption = False,
     tile: TileTextOption = "auto",
+    tile_stats: TileStatsOption = "exact",
+    memory: MemoryOption = None,
     provider: ProviderOption = "auto",
     require_gpu: RequireGpuOption = False,
 ) -> None:
@@ -41,16 +45,16 @@ def video(
 
     from stylegan_tool.errors import PartialError
     from stylegan_tool.opening import open_model
-    from stylegan_tool.options import TileOption
+    from stylegan_tool.options import TileOption, parse_size
     from stylegan_tool.progress import Progress, format_duration, say
     from stylegan_tool.stylize import Stylizer
     from stylegan_tool.video import check_target, convert_film, read_film_info
 
-    tile_option = TileOption.parse(tile)
+    tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
     check_target(source, target, overwrite=overwrite)
     film = read_film_info(source)
     session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
-    stylizer = Stylizer(session, tile_option, note=say)
+    stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     started = time.monotonic()
     with Progress("stylising", film.frames, "frames") as progress:
         report = convert_film(source, target, stylizer, overwrite=overwrite, on_frame=progress.advance)

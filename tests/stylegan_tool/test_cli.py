@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,45 @@ def test_a_damaged_run_is_listed_as_damaged(
     out = capsys.readouterr().out
     assert "damaged" in out
     assert "vangogh (bundled)" in out
+
+
+def _photo(folder: Path, name: str, height: int, width: int) -> Path:
+    y, x = np.mgrid[:height, :width]
+    waves = 127 + 100 * np.stack([np.sin(x / 9), np.sin(y / 13), np.sin((x + y) / 30)], axis=-1)
+    PilImage.fromarray(waves.astype(np.uint8)).save(folder / name)
+    return folder / name
+
+
+def test_a_plan_says_what_it_takes_and_does_nothing(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_folder / "photos").mkdir()
+    _photo(in_folder / "photos", "large.png", 420, 900)
+    _photo(in_folder / "photos", "small.png", 60, 70)
+    assert main(["images", "photos", "out", "--to", "vangogh", "--plan", "--memory", "2G"]) == 0
+    large, small, both = capsys.readouterr().out.splitlines()
+    assert re.search(r"large.png  900x420: 6 tiles of 384 pixels in 16 passes, \d+ MB of memory, about [\d.]+ s", large)
+    assert "small.png  70x60: untiled, " in small
+    assert both.startswith("2 pictures: at most ")
+    assert not (in_folder / "out").exists()
+
+
+def test_a_plan_names_scratch_files(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _photo(in_folder, "large.png", 420, 900)
+    assert main(["images", "large.png", "out", "--to", "vangogh", "--plan", "--memory", "10M"]) == 0
+    assert re.search(r"tiles of \d+ .* of memory and \d+ MB of scratch files", capsys.readouterr().out)
+
+
+def test_verify_prints_the_difference(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _photo(in_folder, "photo.png", 200, 400)
+    assert main(["images", "photo.png", "out", "--to", "vangogh", "--verify", "--tile", "128"]) == 0
+    assert re.search(
+        r"photo.png: 400x200 in the middle, tiled .* at most [01]/255, .* (99\.9\d*|100\.000) % identical",
+        capsys.readouterr().err,
+    )
+
+
+def test_other_statistics_are_chosen_and_said(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _photo(in_folder, "photo.png", 300, 500)
+    common = ["images", "photo.png", "out", "--to", "vangogh", "--tile", "304", "--overwrite", "--tile-stats"]
+    for statistics, words in (("thumbnail", "of a thumbnail"), ("local", "of their own")):
+        assert main([*common, statistics]) == 0
+        assert f"tiles of 304 pixels with statistics {words}" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,12 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
-from stylegan_tool.errors import ComputeError, ModelError, UsageError
+from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, UsageError
 from stylegan_tool.model_info import ModelInfo
-from stylegan_tool.options import TileOption
-from stylegan_tool.session import Session
-from stylegan_tool.stylize import Stylizer, choose_tile, estimate_bytes, pad_image
+from stylegan_tool.options import TileOption, TileStatistics
+from stylegan_tool.pixels import Image
+from stylegan_tool.session import Part, Session
+from stylegan_tool.stylize import Stylizer, pad_image
 from tests.models import RED, make_info, write_blur_model, write_colour_model, write_graph
+from tests.networks import write_generator
 
 OFF = TileOption("off")
 
@@ -28,21 +32,139 @@ def blur(tmp_path: Path) -> Session:
     return Session(write_blur_model(tmp_path / "blur.onnx", 8, make_info("A2B", smallest_size=12)), provider="cpu")
 
 
-def test_tiles_of_a_network_without_statistics_equal_the_untiled_picture(blur: Session) -> None:
-    image = np.random.default_rng(1).integers(0, 256, (301, 403, 3), np.uint8)
-    tiled = Stylizer(blur, TileOption("fixed", 160))(image)
-    untiled = Stylizer(blur, OFF)(image)
-    assert np.abs(tiled.astype(int) - untiled).max() <= 1  # a value halfway may round either way
-    assert (tiled == untiled).mean() > 0.999
+@pytest.fixture
+def net(tmp_path: Path) -> Session:
+    """A CycleGAN generator with random weights."""
+    return Session(write_generator(tmp_path / "net.onnx"), provider="cpu")
 
 
-def test_a_halo_smaller_than_the_reach_shows(tmp_path: Path) -> None:
-    """The test above can fail: it does when the model promises a smaller reach than it has."""
-    path = write_blur_model(tmp_path / "blur.onnx", 8, make_info("A2B", receptive_field=0))
+@pytest.fixture
+def squeeze(tmp_path: Path) -> Session:
+    """A model that cannot be cut: it looks at the whole picture."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"], name="squeeze"),
+        helper.make_node("Mul", ["image", "mean"], ["stylized"]),
+    ]
+    return Session(write_graph(tmp_path / "squeeze.onnx", nodes, {}, make_info("A2B")), provider="cpu")
+
+
+def random_image(height: int, width: int, dtype: type[np.uint8] | type[np.uint16] = np.uint8) -> Image:
+    image = np.random.default_rng(1).integers(0, np.iinfo(dtype).max + 1, (height, width, 3), dtype)
+    return cast("Image", cv2.GaussianBlur(image, (0, 0), 3))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(301, 403), (64, 500), (500, 63)])
+def test_exact_tiles_equal_the_untiled_picture(
+    net: Session, size: tuple[int, int], dtype: type[np.uint8] | type[np.uint16]
+) -> None:
+    image = random_image(*size, dtype)
+    tiled = Stylizer(net, TileOption("fixed", 96))(image)
+    untiled = Stylizer(net, OFF)(image)
+    assert (tiled.shape, tiled.dtype) == (image.shape, image.dtype)
+    steps = 1 if dtype == np.uint8 else 4
+    assert np.abs(tiled.astype(int) - untiled).max() <= steps
+    assert (tiled == untiled).mean() > (0.999 if dtype == np.uint8 else 0.5)
+
+
+@pytest.mark.parametrize("statistics", ["thumbnail", "local"])
+def test_other_statistics_differ_and_say_so(net: Session, notes: list[str], statistics: TileStatistics) -> None:
+    image = random_image(420, 640)
+    image[:, 320:] //= 4
+    stylizer = Stylizer(net, TileOption("fixed", 320), statistics=statistics, note=notes.append)
+    tiled = stylizer(image)
+    stylizer(image)
+    assert tiled.shape == image.shape
+    assert np.abs(tiled.astype(int) - Stylizer(net, OFF)(image)).mean() > 0.5
+    assert len(notes) == 1
+    assert "their tones may differ" in notes[0]
+
+
+def test_a_thumbnail_of_a_small_picture_is_itself(net: Session) -> None:
+    """One pass with the right statistics is exact too: only whose statistics they are makes the difference."""
+    image = random_image(384, 512)
+    tiled = Stylizer(net, TileOption("fixed", 256), statistics="thumbnail")(image)
+    assert np.abs(tiled.astype(int) - Stylizer(net, OFF)(image)).max() <= 1
+
+
+def test_local_tiles_with_less_halo_than_the_reach_show_it(tmp_path: Path) -> None:
+    path = write_blur_model(tmp_path / "blur.onnx", 24, make_info("A2B", receptive_field=0))
     session = Session(path, provider="cpu")
     image = np.random.default_rng(1).integers(0, 256, (301, 403, 3), np.uint8)
-    tiled = Stylizer(session, TileOption("fixed", 160))(image)
+    tiled = Stylizer(session, TileOption("fixed", 160), statistics="local")(image)
     assert np.abs(tiled.astype(int) - Stylizer(session, OFF)(image)).max() > 1
+
+
+def test_verify_tells_exact_from_local(net: Session) -> None:
+    image = random_image(700, 900)
+    exact = Stylizer(net, TileOption("auto")).verify(image)
+    assert (exact.width, exact.height) == (768, 700)
+    assert exact.largest <= 1
+    assert exact.identical > 0.999
+    local = Stylizer(net, TileOption("auto"), statistics="local").verify(image)
+    assert local.mean > 10 * exact.mean
+
+
+def test_what_is_expected_is_what_happens(net: Session) -> None:
+    image = random_image(500, 900)
+    stylizer = Stylizer(net, TileOption("fixed", 200), memory_bytes=2**30)
+    expected = stylizer.expect(image)
+    assert expected.tiles >= 15
+    assert (expected.side, expected.passes, expected.scratch_bytes) == (200, 10, 0)
+    assert 0 < expected.memory_bytes < 2**30
+    assert expected.seconds > 0
+    assert Stylizer(net, OFF).expect(image).tiles == 1
+    assert Stylizer(net, TileOption("fixed", 300), statistics="local").expect(image).passes == 1
+
+
+def test_when_memory_runs_out_tiles_step_down_once_said(
+    net: Session, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = random_image(400, 500)
+    expected = Stylizer(net, TileOption("fixed", 96))(image)
+    right = Part.run
+
+    def short(self: Part, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        if max(inputs[name].shape[-1] for name in inputs) > 200:
+            raise MemoryShortError("out of memory")
+        return right(self, inputs)
+
+    monkeypatch.setattr(Part, "run", short)
+    stylizer = Stylizer(net, TileOption("auto"), note=notes.append)
+    result = stylizer(image)
+    stylizer(image)
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    assert notes == ["memory ran out: going on with tiles of 256 pixels", *notes[1:]]
+    assert len(notes) == 1
+
+
+def test_when_memory_runs_out_at_the_smallest_tile_it_is_an_error(
+    net: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(self: Part, inputs: object) -> None:
+        raise MemoryShortError("out of memory", hint="Close other programs")
+
+    monkeypatch.setattr(Part, "run", short)
+    with pytest.raises(ComputeError, match="out of memory"):
+        Stylizer(net, TileOption("auto"))(random_image(400, 500))
+
+
+def test_a_flat_picture_is_the_same_tiled_and_untiled(net: Session) -> None:
+    for value in (0, 77, 255):
+        small, large = (np.full((*size, 3), value, np.uint8) for size in ((100, 120), (420, 560)))
+        assert np.array_equal(Stylizer(net, OFF)(large), Stylizer(net, TileOption("fixed", 96))(large))
+        assert Stylizer(net, TileOption("auto"))(small).std() < 60  # and no noise made of rounding
+
+
+def test_a_model_that_cannot_be_cut_is_named_and_nothing_is_done_silently(squeeze: Session) -> None:
+    image = random_image(301, 403)
+    with pytest.raises(ModelError, match=r"cannot be tiled exactly: GlobalAveragePool \(squeeze\)") as caught:
+        Stylizer(squeeze, TileOption("fixed", 160))(image)
+    assert "--tile-stats local" in caught.value.hint
+    assert Stylizer(squeeze, TileOption("fixed", 300), statistics="local")(image).shape == image.shape
+    assert Stylizer(squeeze, TileOption("auto"))(image).shape == image.shape  # untiled: it fits
+    with pytest.raises(ModelError, match="cannot be tiled exactly"):
+        Stylizer(squeeze, TileOption("auto"), memory_bytes=2**20)(image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2), (7, 9), (64, 64), (65, 127)])
@@ -69,45 +191,19 @@ def test_padding_keeps_the_picture_and_fits_the_model(height: int, width: int, m
         assert side >= max(smallest, given_side)
 
 
-def test_auto_cuts_only_where_memory_asks_for_it(blur: Session, notes: list[str]) -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    need = estimate_bytes(400, 400, blur.info)
-    Stylizer(blur, TileOption("auto"), memory_bytes=need, note=notes.append)(image)
-    assert notes == []
-    cutter = Stylizer(blur, TileOption("auto"), memory_bytes=need // 4, note=notes.append)
-    cutter(image)
-    cutter(image)
-    assert len(notes) == 1
-    assert "tiles of" in notes[0]
-
-
-def test_a_films_frames_are_all_cut_alike(blur: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    need = estimate_bytes(400, 400, blur.info)
-    notes: list[str] = []
-    stylizer = Stylizer(blur, TileOption("auto"), note=notes.append)
-    for free in (4 * need, need):  # something else takes the memory between two frames
+def test_a_films_frames_are_all_cut_alike(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = random_image(400, 400)
+    stylizer = Stylizer(net, TileOption("auto"))
+    results = []
+    for free in (2**32, 2**25):  # something else takes the memory between two frames
         monkeypatch.setattr("psutil.virtual_memory", lambda free=free: SimpleNamespace(available=free))
-        stylizer(image)
-    assert notes == []
-
-
-@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 16_000))
-def test_chosen_tiles_fit_the_memory_or_are_the_smallest(height: int, width: int, memory_mib: int) -> None:
-    info = make_info("A2B", ngf=64, receptive_field=87)
-    side = choose_tile(height, width, info, memory_mib << 20)
-    if side is None:
-        assert estimate_bytes(height, width, info) <= memory_mib << 20
-    else:
-        smallest = 2 * 88 + 3 * 32 + 3 * 4
-        assert side == smallest or estimate_bytes(side, side, info) <= memory_mib << 20
-        assert side >= smallest
-        assert side % 4 == 0
+        results.append(stylizer(image))
+    assert np.array_equal(results[0], results[1])
 
 
 def test_too_small_tiles_are_a_usage_error(blur: Session) -> None:
     with pytest.raises(UsageError, match="too small"):
-        Stylizer(blur, TileOption("fixed", 64))(np.zeros((400, 400, 3), np.uint8))
+        Stylizer(blur, TileOption("fixed", 16))(np.zeros((400, 400, 3), np.uint8))
 
 
 def test_nan_is_a_compute_error(tmp_path: Path, noise_image: NDArray[np.uint8]) -> None:

@@ -1,0 +1,447 @@
+"""Runs a cut model stage after stage, and within a stage tile after tile: tiles that equal the untiled picture.
+
+What lives between two stages is one stage's activations (with the skip connections still needed). Which of them
+are stored and which are computed again from the picture is planned beforehand, from what fits the memory.
+
+Tiles are squares of `side` pixels of the picture, halo included, all of one shape; on the CPU several run at a
+time, each on one thread, which also spreads the operators that ONNX Runtime does not.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, UsageError
+from stylegan_tool.normstats import CutModel, Stage, Statistics, cut_model, vector_names
+from stylegan_tool.pixels import Batch
+from stylegan_tool.reach import Axis
+from stylegan_tool.scratch import allocate
+from stylegan_tool.session import Part, Session, cpu_threads
+from stylegan_tool.tiling import Span, plan_axis, round_up, smallest_tile
+
+Read: TypeAlias = Callable[[slice, slice], Batch]
+Write: TypeAlias = Callable[[slice, slice, Batch], None]
+Vectors: TypeAlias = dict[str, NDArray[np.float32]]
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+# Tried from the left: larger tiles waste less on halos, smaller ones stay in the processor's cache.
+SIDES = (384, 256, 192, 128, 96, 64)
+# The C library keeps what a tile's tensors gave back for the next tile, in pieces: measured, up to twice as much
+# again, and no more than this. It is also why tiles are fast: fresh memory has to be filled with zeros first.
+KEPT_BYTES = 2**28
+# No plan that computes more than this many times what the plain model does: scratch files are faster.
+MOST_WORK = 3
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One stage over the tiles.
+
+    Attributes:
+        replaces: a stored tensor -> the one whose place in memory it takes, since nobody reads that afterwards.
+    """
+
+    stage: Stage
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+    replaces: Mapping[str, str]
+
+    @property
+    def tiles(self) -> list[tuple[Span, Span]]:
+        """The tiles as (row, column), band by band."""
+        return [(row, column) for row in self.rows for column in self.columns]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture of height x width will be computed.
+
+    Attributes:
+        side: of the tiles, halo included; pixels.
+        workers: tiles that run at a time.
+        stored_bytes: activations between stages, at their peak.
+        tile_bytes: one tile's, at their peak.
+        on_disk: whether the stored activations go to scratch files.
+        work: multiplications against the plain model's, halos and what is computed again included.
+    """
+
+    height: int
+    width: int
+    side: int
+    workers: int
+    passes: tuple[Pass, ...] = field(repr=False)
+    stored_bytes: int
+    tile_bytes: int
+    on_disk: bool
+    work: float
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles of one pass (the one with most)."""
+        return max(len(one.rows) * len(one.columns) for one in self.passes)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak memory: activations (unless on disk) and the tiles that run at a time."""
+        return (0 if self.on_disk else self.stored_bytes) + self.workers * self.tile_bytes
+
+
+class ExactModel:
+    """A session's model, cut into stages.
+
+    Raises:
+        UnknownReachError: it cannot be cut; the text names the node.
+        ModelError: what it makes is not of the picture's size.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.cut: CutModel = cut_model(session.path)
+        if self.cut.scale[self.cut.output] != 1 or self.cut.channels[self.cut.output] != 3:
+            raise ModelError(
+                f"{session.path} does not make an RGB picture of the same size", hint="Name another model with --model."
+            )
+        self._parts: dict[tuple[Stage | tuple[str, ...], int | None], Part] = {}
+
+    # Planning ---------------------------------------------------------------------------------------------
+
+    def plan(
+        self, height: int, width: int, *, memory_bytes: int, side: int | None = None, largest: int = SIDES[0]
+    ) -> Plan:
+        """Choose tiles and what is stored, for the least work that fits `memory_bytes`.
+
+        Where activations do not fit beside the tiles, they go to scratch files.
+
+        Args:
+            side: of the tiles; by default the largest of SIDES, up to `largest`, that fits.
+
+        Raises:
+            UsageError: `side` is too small for the model.
+            ComputeError: no tile is large enough for the model.
+        """
+        most = 1 if self.session.provider != "cpu" else cpu_threads()
+        smallest: Plan | None = None
+        for tried in (side,) if side is not None else [one for one in SIDES if one <= largest]:
+            for workers in dict.fromkeys((most, -(-most // 2), 1)):
+                try:
+                    for plan in self._plans(height, width, tried, workers):
+                        if plan.memory_bytes <= memory_bytes:
+                            return plan
+                        smallest = plan
+                except UsageError:
+                    if side is not None:
+                        raise
+                    continue
+                if smallest is not None and smallest.workers * smallest.tile_bytes <= memory_bytes // 2:
+                    return replace(smallest, on_disk=True)
+        if smallest is None:
+            raise ComputeError(
+                f"{self.session.path.name} looks too far for tiles of {SIDES[-1]} pixels", hint="Use --tile 512."
+            )
+        return replace(smallest, on_disk=smallest.stored_bytes > memory_bytes // 2)
+
+    def untiled(self, height: int, width: int) -> Plan:
+        """Return the plan of one tile that keeps everything: the truth that tiles are held to."""
+        return next(self._plans(height, width, max(height, width), 1))
+
+    def _plans(self, height: int, width: int, side: int, workers: int) -> Iterator[Plan]:
+        """Yield plans, each storing less than the one before: first everything that a later stage reads."""
+        stored = list(self.cut.cuts)
+        lowest, in_vain = math.inf, 0
+        while in_vain < 4:
+            try:
+                plan, peak = self._lay_out(height, width, side, workers, stored)
+            except UsageError:
+                if lowest < math.inf:
+                    return  # what computes so much again looks too far for these tiles
+                raise
+            in_vain += 1
+            if plan.stored_bytes < lowest:
+                lowest, in_vain = plan.stored_bytes, 0
+                yield plan
+            # The largest of what is alive at the peak is what is best computed again.
+            largest = max(peak, key=lambda name: self._sizes(name, height, width)[1], default=None)
+            if largest is None or plan.work > MOST_WORK:
+                return
+            stored.remove(largest)
+
+    def _sizes(self, name: str, height: int, width: int) -> tuple[tuple[int, int, int], int]:
+        """Return shape (C,H,W) and bytes of a tensor of the whole picture."""
+        y, x = self._whole(height, width)[name]
+        shape = (self.cut.channels[name], y.total, x.total)
+        return shape, math.prod(shape) * self.cut.bytes_per_value(name)
+
+    def _whole(self, height: int, width: int) -> Mapping[str, tuple[Axis, Axis]]:
+        if self._traced is None or self._traced[0] != (height, width):
+            picture = {self.cut.image: (Axis.of_window(0, height, height), Axis.of_window(0, width, width))}
+            self._traced = (height, width), self.cut.trace(self.cut.nodes, picture)
+        return self._traced[1]
+
+    _traced: tuple[tuple[int, int], dict[str, tuple[Axis, Axis]]] | None = None
+
+    def _lay_out(
+        self, height: int, width: int, side: int, workers: int, stored: Sequence[str]
+    ) -> tuple[Plan, list[str]]:
+        """Return the plan that stores these tensors, and which of them are alive at its peak."""
+        stages = self.cut.stages(stored)
+        last_read = {name: i for i, stage in enumerate(stages) for name in stage.taken}
+        passes, alive, peak, peak_bytes, work = [], set[str](), list[str](), 0, 0.0
+        for i, stage in enumerate(stages):
+            rows, columns = self._spans(stage, height, side), self._spans(stage, width, side)
+            replaces = self._takeovers(stage, height, width, {n for n in stage.taken if last_read[n] == i})
+            alive |= set(stage.stored)
+            live_bytes = sum(self._sizes(name, height, width)[1] for name in alive - set(replaces.values()))
+            if live_bytes > peak_bytes:
+                peak_bytes, peak = live_bytes, sorted(alive - {self.cut.image})
+            alive -= {name for name in alive if last_read.get(name, 0) <= i}
+            area = sum(span.stop - span.start for span in rows) * sum(span.stop - span.start for span in columns)
+            work += self.cut.multiplications(stage) * area / (height * width)
+            passes.append(Pass(stage, rows, columns, replaces))
+        tile_area = max((one.rows[0].stop - one.rows[0].start) * (one.columns[0].stop) for one in passes)
+        tile_bytes = _with_kept(max(self.cut.working_bytes(stage) for stage in stages) * tile_area)
+        plain = sum(self.cut.multiplications(stage) for stage in self.cut.stages(self.cut.cuts))
+        n_tiles = max(len(one.rows) * len(one.columns) for one in passes)
+        plan = Plan(
+            height,
+            width,
+            side,
+            min(workers, n_tiles),
+            tuple(passes),
+            stored_bytes=peak_bytes,
+            tile_bytes=tile_bytes,
+            on_disk=False,
+            work=work / plain,
+        )
+        return plan, [name for name in peak if name in stored]
+
+    def _takeovers(self, stage: Stage, height: int, width: int, dying: set[str]) -> dict[str, str]:
+        free = sorted(dying - {self.cut.image})
+        replaces = {}
+        for name in stage.stored:
+            key = (self._sizes(name, height, width)[0], self.cut.dtype(name))
+            same = [old for old in free if (self._sizes(old, height, width)[0], self.cut.dtype(old)) == key]
+            if same:
+                replaces[name] = same[0]
+                free.remove(same[0])
+        return replaces
+
+    def _spans(self, stage: Stage, length: int, side: int) -> tuple[Span, ...]:
+        """Cut one axis for a stage. Where the model takes odd sizes, the last tile ends with the picture."""
+        multiple, halo = self.cut.alignment(stage), self.cut.halo(stage)
+        if length <= side:
+            return (Span(0, length, 0, length),)
+        whole = round_up(length, multiple)
+        try:
+            spans = plan_axis(whole, tile=side, halo=halo, feather=0, multiple=multiple)
+        except UsageError as error:
+            least = smallest_tile(max(self.cut.halo(one) for one in self.cut.stages(self.cut.cuts)), 0, multiple)
+            raise UsageError(error.what, hint=f"Use --tile {least} or more, or --tile auto.") from None
+        last = spans[-1]
+        return (*spans[:-1], Span(last.start, length, last.keep_start, length))
+
+    # Running ----------------------------------------------------------------------------------------------
+
+    def run(self, plan: Plan, read: Read, write: Write) -> None:
+        """Compute the whole picture.
+
+        Args:
+            read: returns (1,3,h,w) of the padded picture at (rows, columns); called from several threads.
+            write: takes (1,3,h,w) of the result and its place; called from several threads.
+
+        Raises:
+            MemoryShortError, ComputeError: see session.Part.
+        """
+        vectors, store = Vectors(), Arrays()
+        try:
+            for one in plan.passes:
+                self._prepare(plan, one, store)
+                statistics = self._run_pass(one, plan, read, write, vectors, store)
+                vectors |= self._finish(statistics)
+                self._drop_unread(plan, one, store)
+        except MemoryError as error:
+            raise MemoryShortError("out of memory", hint="Close other programs, or use --memory 2G") from error
+
+    def one_pass(self, height: int, width: int, side: int) -> Plan:
+        """Return the plan that computes everything from the picture in one pass; its statistics come from elsewhere.
+
+        Raises:
+            UsageError: `side` is too small for how far the whole model looks.
+        """
+        stage = self.cut.stages(())[-1]
+        only = Pass(stage, self._spans(stage, height, side), self._spans(stage, width, side), {})
+        workers = min(len(only.tiles), cpu_threads() if self.session.provider == "cpu" else 1)
+        tile_bytes = _with_kept(self.cut.working_bytes(stage) * side**2)
+        return Plan(height, width, side, workers, (only,), stored_bytes=0, tile_bytes=tile_bytes, on_disk=False, work=1)
+
+    def run_with_statistics_of(self, small: Plan, read_small: Read, plan: Plan, read: Read, write: Write) -> None:
+        """Compute a picture by `one_pass` with the statistics of a small copy of it: fast, and approximate."""
+        vectors, store = Vectors(), Arrays()
+        for one in small.passes[:-1]:
+            self._prepare(small, one, store)
+            vectors |= self._finish(self._run_pass(one, small, read_small, write, vectors, store))
+        self._run_pass(plan.passes[0], plan, read, write, vectors, {})
+
+    def _finish(self, statistics: Mapping[str, Statistics]) -> Vectors:
+        vectors: Vectors = {}
+        for norm in self.cut.norms.values():
+            if norm.taken in statistics:
+                measured = statistics[norm.taken]
+                mean = measured.mean.astype(np.float32)[:, None, None]
+                scale = measured.scale(norm.gain, norm.epsilon)
+                vectors |= dict(zip(vector_names(norm), (mean, scale), strict=True))
+        return vectors
+
+    def _prepare(self, plan: Plan, one: Pass, store: Arrays) -> None:
+        """Make room for what the pass stores."""
+        for name in one.stage.stored:
+            if name in one.replaces:
+                store[name] = store[one.replaces[name]]
+            else:
+                shape = self._sizes(name, plan.height, plan.width)[0]
+                store[name] = allocate(shape, self.cut.dtype(name), on_disk=plan.on_disk)
+
+    def _drop_unread(self, plan: Plan, done: Pass, store: Arrays) -> None:
+        later = plan.passes[plan.passes.index(done) + 1 :]
+        for name in [name for name in store if not any(name in one.stage.taken for one in later)]:
+            del store[name]
+
+    def _part(self, stage: Stage, threads: int | None) -> Part:
+        key = ((*stage.taken, "->", *stage.made), threads)
+        if key not in self._parts:
+            self._parts[key] = self.session.open_part(self.cut.stage_model(stage), threads=threads)
+        return self._parts[key]
+
+    def _run_pass(
+        self, one: Pass, plan: Plan, read: Read, write: Write, vectors: Vectors, store: Arrays
+    ) -> dict[str, Statistics]:
+        """Run one stage over its tiles and return the statistics of what it measured."""
+        threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // plan.workers)
+        job = _Job(self.cut, one, plan, read, write, vectors, store, self._part(one.stage, threads))
+        totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
+        waiting: list[_Done] = []
+        for i, done in enumerate(_in_order(job.run_tile, one.tiles, plan.workers)):
+            for name, statistics in done.statistics.items():  # in the tiles' order: the same sum on every run
+                totals[name].add(statistics)
+            waiting.append(done)
+            # What takes another tensor's place is written when no later tile reads that place any more.
+            next_row = one.tiles[i + 1][0].start if i + 1 < len(one.tiles) else plan.height
+            ready = [held for held in waiting if held.row.keep_stop <= next_row or i + 1 == len(one.tiles)]
+            for held in ready:
+                job.store_tile(held)
+                waiting.remove(held)
+        return totals
+
+
+@dataclass
+class _Done:
+    """What one tile gave; `held` waits to be stored."""
+
+    row: Span
+    column: Span
+    statistics: dict[str, Statistics]
+    held: Arrays
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One pass with all that its tiles need."""
+
+    cut: CutModel
+    one: Pass
+    plan: Plan
+    read: Read
+    write: Write
+    vectors: Vectors
+    store: Arrays
+    part: Part
+
+    def run_tile(self, tile: tuple[Span, Span]) -> _Done:
+        row, column = tile
+        stage = self.one.stage
+        inputs = {name: self._gather(name, row, column) for name in stage.taken}
+        grids = self.cut.trace(stage.nodes, {name: self._grid(name, row, column) for name in stage.taken})
+        for norm in self.cut.norms_in(stage):
+            inputs |= {name: self.vectors[name] for name in vector_names(norm)}
+        made = self.part.run(inputs)
+        statistics, held = {}, {}
+        for name in stage.made:
+            kept = self._keep(name, made[name][0], grids[name], row, column)
+            if name in stage.measured:
+                statistics[name] = Statistics.of(kept)
+            if name == stage.output:
+                self.write(*self._place(name, row, column), kept[None])
+            elif name in self.one.replaces:
+                held[name] = np.ascontiguousarray(kept)
+            elif name in stage.stored:
+                self.store[name][:, *self._place(name, row, column)] = kept
+        return _Done(row, column, statistics, held)
+
+    def store_tile(self, done: _Done) -> None:
+        for name, kept in done.held.items():
+            self.store[name][:, *self._place(name, done.row, done.column)] = kept
+
+    def _grid(self, name: str, row: Span, column: Span) -> tuple[Axis, Axis]:
+        y = self._axis(name, row.start, row.stop, self.plan.height)
+        return y, self._axis(name, column.start, column.stop, self.plan.width)
+
+    def _axis(self, name: str, start: int, stop: int, length: int) -> Axis:
+        total = self._total(name, length)
+        scale = self.cut.scale[name]
+        return Axis.of_window(int(start * scale), total if stop == length else int(stop * scale), total)
+
+    def _total(self, name: str, length: int) -> int:
+        if name in self.store:
+            return int(self.store[name].shape[1 if length == self.plan.height else 2])
+        return length if name == self.cut.image else int(length * self.cut.scale[name])
+
+    def _gather(self, name: str, row: Span, column: Span) -> NDArray[Any]:
+        y, x = self._grid(name, row, column)
+        place = slice(y.origin, y.origin + y.length), slice(x.origin, x.origin + x.length)
+        if name == self.cut.image:
+            return self.read(*place)
+        return np.ascontiguousarray(self.store[name][None, :, *place])
+
+    def _keep(self, name: str, made: NDArray[Any], grid: tuple[Axis, Axis], row: Span, column: Span) -> NDArray[Any]:
+        """Trim a tile to what it contributes."""
+        rows, columns = self._place(name, row, column)
+        y, x = grid
+        if made.shape[1:] != (y.length, x.length) or not (
+            y.covers(rows.start, rows.stop) and x.covers(columns.start, columns.stop)
+        ):
+            raise ComputeError(f"a tile of {name} does not hold what it should; this is a bug")
+        return made[:, rows.start - y.origin : rows.stop - y.origin, columns.start - x.origin : columns.stop - x.origin]
+
+    def _place(self, name: str, row: Span, column: Span) -> tuple[slice, slice]:
+        y = self._axis(name, row.keep_start, row.keep_stop, self.plan.height)
+        x = self._axis(name, column.keep_start, column.keep_stop, self.plan.width)
+        return slice(y.origin, y.stop), slice(x.origin, x.stop)
+
+
+def _in_order(
+    run: Callable[[tuple[Span, Span]], _Done], tiles: Sequence[tuple[Span, Span]], workers: int
+) -> Iterator[_Done]:
+    """Yield the results in the tiles' order, with up to `workers` at work and as many finished ones waiting."""
+    if workers == 1:
+        yield from map(run, tiles)
+        return
+    pending: deque[Future[_Done]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for tile in tiles:
+            pending.append(pool.submit(run, tile))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _with_kept(working_bytes: float) -> int:
+    return int(working_bytes + min(2 * working_bytes, KEPT_BYTES))
