@@ -322,7 +322,8 @@ class ExactModel:
     ) -> dict[str, Statistics]:
         """Run one stage over its tiles and return the statistics of what it measured."""
         threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // plan.workers)
-        job = _Job(self.cut, one, plan, read, write, vectors, store, self._part(one.stage, threads))
+        whole = self._whole(plan.height, plan.width)
+        job = _Job(self.cut, one, plan, whole, read, write, vectors, store, self._part(one.stage, threads))
         totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
         waiting: list[_Done] = []
         for i, done in enumerate(_in_order(job.run_tile, one.tiles, plan.workers)):
@@ -355,6 +356,7 @@ class _Job:
     cut: CutModel
     one: Pass
     plan: Plan
+    whole: Mapping[str, tuple[Axis, Axis]]
     read: Read
     write: Write
     vectors: Vectors
@@ -387,18 +389,16 @@ class _Job:
             self.store[name][:, *self._place(name, done.row, done.column)] = kept
 
     def _grid(self, name: str, row: Span, column: Span) -> tuple[Axis, Axis]:
-        y = self._axis(name, row.start, row.stop, self.plan.height)
-        return y, self._axis(name, column.start, column.stop, self.plan.width)
+        y, x = self.whole[name]
+        return (
+            self._axis(name, row.start, row.stop, self.plan.height, y.total),
+            self._axis(name, column.start, column.stop, self.plan.width, x.total),
+        )
 
-    def _axis(self, name: str, start: int, stop: int, length: int) -> Axis:
-        total = self._total(name, length)
+    def _axis(self, name: str, start: int, stop: int, length: int, total: int) -> Axis:
+        """Return the picture's [start, stop) as the tensor holds it; the picture's end is the tensor's."""
         scale = self.cut.scale[name]
         return Axis.of_window(int(start * scale), total if stop == length else int(stop * scale), total)
-
-    def _total(self, name: str, length: int) -> int:
-        if name in self.store:
-            return int(self.store[name].shape[1 if length == self.plan.height else 2])
-        return length if name == self.cut.image else int(length * self.cut.scale[name])
 
     def _gather(self, name: str, row: Span, column: Span) -> NDArray[Any]:
         y, x = self._grid(name, row, column)
@@ -418,9 +418,13 @@ class _Job:
         return made[:, rows.start - y.origin : rows.stop - y.origin, columns.start - x.origin : columns.stop - x.origin]
 
     def _place(self, name: str, row: Span, column: Span) -> tuple[slice, slice]:
-        y = self._axis(name, row.keep_start, row.keep_stop, self.plan.height)
-        x = self._axis(name, column.keep_start, column.keep_stop, self.plan.width)
-        return slice(y.origin, y.stop), slice(x.origin, x.stop)
+        """Return where what is kept of a tile belongs in the whole tensor."""
+        y, x = self._grid(
+            name,
+            Span(row.keep_start, row.keep_stop, row.keep_start, row.keep_stop),
+            Span(column.keep_start, column.keep_stop, column.keep_start, column.keep_stop),
+        )
+        return slice(y.start, y.stop), slice(x.start, x.stop)
 
 
 def _in_order(
