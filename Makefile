@@ -24,7 +24,7 @@ test: $(INSTALLED_DEV)
 	$(BIN)/pytest
 
 bench: $(INSTALLED_DEV)
-	$(BIN)/python bench/bench.py
+	$(BIN)/python -m bench.bench
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .

@@ -32,9 +32,6 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 # Tried from the left: larger tiles waste less on halos, smaller ones stay in the processor's cache.
 SIDES = (384, 256, 192, 128, 96, 64)
-# The C library keeps what a tile's tensors gave back for the next tile, in pieces: measured, up to twice as much
-# again, and no more than this. It is also why tiles are fast: fresh memory has to be filled with zeros first.
-KEPT_BYTES = 2**28
 # No plan that computes more than this many times what the plain model does: scratch files are faster.
 MOST_WORK = 3
 
@@ -107,7 +104,7 @@ class ExactModel:
             raise ModelError(
                 f"{session.path} does not make an RGB picture of the same size", hint="Name another model with --model."
             )
-        self._parts: dict[tuple[Stage | tuple[str, ...], int | None], Part] = {}
+        self._parts: dict[tuple[tuple[str, ...], int | None, bool], Part] = {}
 
     # Planning ---------------------------------------------------------------------------------------------
 
@@ -204,7 +201,7 @@ class ExactModel:
             work += self.cut.multiplications(stage) * area / (height * width)
             passes.append(Pass(stage, rows, columns, replaces))
         tile_area = max((one.rows[0].stop - one.rows[0].start) * (one.columns[0].stop) for one in passes)
-        tile_bytes = _with_kept(max(self.cut.working_bytes(stage) for stage in stages) * tile_area)
+        tile_bytes = max(self.cut.working_bytes(stage) for stage in stages) * tile_area
         plain = sum(self.cut.multiplications(stage) for stage in self.cut.stages(self.cut.cuts))
         n_tiles = max(len(one.rows) * len(one.columns) for one in passes)
         plan = Plan(
@@ -214,7 +211,7 @@ class ExactModel:
             min(workers, n_tiles),
             tuple(passes),
             stored_bytes=peak_bytes,
-            tile_bytes=tile_bytes,
+            tile_bytes=int(tile_bytes),
             on_disk=False,
             work=work / plain,
         )
@@ -276,7 +273,7 @@ class ExactModel:
         stage = self.cut.stages(())[-1]
         only = Pass(stage, self._spans(stage, height, side), self._spans(stage, width, side), {})
         workers = min(len(only.tiles), cpu_threads() if self.session.provider == "cpu" else 1)
-        tile_bytes = _with_kept(self.cut.working_bytes(stage) * side**2)
+        tile_bytes = int(self.cut.working_bytes(stage) * side**2)
         return Plan(height, width, side, workers, (only,), stored_bytes=0, tile_bytes=tile_bytes, on_disk=False, work=1)
 
     def run_with_statistics_of(self, small: Plan, read_small: Read, plan: Plan, read: Read, write: Write) -> None:
@@ -311,19 +308,22 @@ class ExactModel:
         for name in [name for name in store if not any(name in one.stage.taken for one in later)]:
             del store[name]
 
-    def _part(self, stage: Stage, threads: int | None) -> Part:
-        key = ((*stage.taken, "->", *stage.made), threads)
+    def _part(self, one: Pass, workers: int) -> Part:
+        stage, tiled = one.stage, len(one.tiles) > 1
+        threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // workers)
+        key = ((*stage.taken, "->", *stage.made), threads, tiled)
         if key not in self._parts:
-            self._parts[key] = self.session.open_part(self.cut.stage_model(stage), threads=threads)
+            model = self.cut.stage_model(stage)
+            # A whole picture's memory is given back instead: it may be large.
+            self._parts[key] = self.session.open_part(model, threads=threads, share_memory=tiled)
         return self._parts[key]
 
     def _run_pass(
         self, one: Pass, plan: Plan, read: Read, write: Write, vectors: Vectors, store: Arrays
     ) -> dict[str, Statistics]:
         """Run one stage over its tiles and return the statistics of what it measured."""
-        threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // plan.workers)
         whole = self._whole(plan.height, plan.width)
-        job = _Job(self.cut, one, plan, whole, read, write, vectors, store, self._part(one.stage, threads))
+        job = _Job(self.cut, one, plan, whole, read, write, vectors, store, self._part(one, plan.workers))
         totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
         waiting: list[_Done] = []
         for i, done in enumerate(_in_order(job.run_tile, one.tiles, plan.workers)):
@@ -445,7 +445,3 @@ def _in_order(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _with_kept(working_bytes: float) -> int:
-    return int(working_bytes + min(2 * working_bytes, KEPT_BYTES))

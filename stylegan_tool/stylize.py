@@ -102,7 +102,8 @@ class Stylizer:
     """Runs `session` on pictures of any size.
 
     Tiles of `exact` statistics give what the untiled picture gives, by the network with its statistics taken in
-    float64; they are also faster than the whole at once, so that `auto` cuts everything beyond one tile.
+    float64. `auto` runs the model plainly up to a megapixel, where that is fastest, and cuts beyond it, where the
+    runtime's own normalisation drifts.
 
     Args:
         tile: how pictures are cut.
@@ -128,6 +129,7 @@ class Stylizer:
         self._asked_bytes = memory_bytes
         self._plans: dict[tuple[int, int], Plan] = {}
         self._largest_side = tile.size if tile.mode == "fixed" else SIDES[0]
+        self._stepped_down = False
 
     def __call__(self, image: Image) -> Image:
         """Return the stylised picture, (H,W,3) of the same size and type.
@@ -230,9 +232,13 @@ class Stylizer:
             return bool(max(height, width) > self.tile.size)
         if self.tile.mode == "off":
             return False
+        if self._stepped_down and max(height, width) > self._largest_side:
+            return True
+        fits = estimate_bytes(height, width, self.session.info) <= self._memory_bytes
         if self.statistics == "exact" and self._can_be_cut():
-            return bool(max(height, width) > self._largest_side)
-        return estimate_bytes(height, width, self.session.info) > self._memory_bytes
+            # Beyond, tiles are as fast as one tile stage after stage, in a fraction of the memory.
+            return not (fits and height * width <= PLAIN_PIXELS)
+        return not fits
 
     def _plan(self, height: int, width: int) -> Plan:
         if (height, width) not in self._plans:
@@ -255,10 +261,12 @@ class Stylizer:
 
     def _step_down(self, height: int, width: int) -> bool:
         """After memory ran out: take smaller tiles from now on; False where there are none."""
-        smaller = [side for side in SIDES if side < min(self._largest_side, max(height, width))]
+        tiled = self._stepped_down or self.tile.mode == "fixed" or height * width > PLAIN_PIXELS
+        below = min(self._largest_side if tiled else SIDES[0] + 1, max(height, width))
+        smaller = [side for side in SIDES if side < below]
         if self.tile.mode == "off" or not smaller:
             return False
-        self._largest_side = smaller[0]
+        self._largest_side, self._stepped_down = smaller[0], True
         self._plans.clear()
         self._say_once("memory", f"memory ran out: going on with tiles of {self._largest_side} pixels")
         return True

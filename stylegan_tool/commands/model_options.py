@@ -24,7 +24,7 @@ TileTextOption: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="auto|off|PX",
-        help="Tiles equal the untiled picture and are faster, so auto cuts whatever is larger than one.",
+        help="Tiles equal the untiled picture. auto cuts beyond a megapixel, or where memory asks for it.",
     ),
 ]
 TileStatsOption: TypeAlias = Annotated[

@@ -163,7 +163,7 @@ def test_a_plan_says_what_it_takes_and_does_nothing(in_folder: Path, capsys: pyt
     (in_folder / "photos").mkdir()
     _photo(in_folder / "photos", "large.png", 420, 900)
     _photo(in_folder / "photos", "small.png", 60, 70)
-    assert main(["images", "photos", "out", "--to", "vangogh", "--plan", "--memory", "2G"]) == 0
+    assert main(["images", "photos", "out", "--to", "vangogh", "--plan", "--tile", "384"]) == 0
     large, small, both = capsys.readouterr().out.splitlines()
     assert re.search(r"large.png  900x420: 6 tiles of 384 pixels in 16 passes, \d+ MB of memory, about [\d.]+ s", large)
     assert "small.png  70x60: untiled, " in small

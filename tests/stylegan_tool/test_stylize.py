@@ -130,12 +130,36 @@ def test_when_memory_runs_out_tiles_step_down_once_said(
         return right(self, inputs)
 
     monkeypatch.setattr(Part, "run", short)
-    stylizer = Stylizer(net, TileOption("auto"), note=notes.append)
+    stylizer = Stylizer(net, TileOption("fixed", 384), note=notes.append)
     result = stylizer(image)
     stylizer(image)
     assert np.abs(result.astype(int) - expected).max() <= 1
     assert notes == ["memory ran out: going on with tiles of 256 pixels", *notes[1:]]
     assert len(notes) == 1
+
+
+def test_a_plain_run_without_memory_goes_on_in_tiles(
+    net: Session, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = random_image(400, 500)
+    expected = Stylizer(net, OFF)(image)
+
+    def short(self: Session, batch: object) -> None:
+        raise MemoryShortError("out of memory", hint="Close other programs")
+
+    monkeypatch.setattr(Session, "run", short)
+    result = Stylizer(net, TileOption("auto"), note=notes.append)(image)
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    assert notes == ["memory ran out: going on with tiles of 384 pixels"]
+    with pytest.raises(ComputeError, match="out of memory"):
+        Stylizer(net, OFF)(image)
+
+
+def test_beyond_a_megapixel_auto_takes_tiles(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = random_image(1000, 1100)
+    stylizer = Stylizer(net, TileOption("auto"))
+    assert stylizer.expect(image).tiles > 1
+    assert stylizer.expect(image[:900]).tiles == 1
 
 
 def test_when_memory_runs_out_at_the_smallest_tile_it_is_an_error(
@@ -146,7 +170,7 @@ def test_when_memory_runs_out_at_the_smallest_tile_it_is_an_error(
 
     monkeypatch.setattr(Part, "run", short)
     with pytest.raises(ComputeError, match="out of memory"):
-        Stylizer(net, TileOption("auto"))(random_image(400, 500))
+        Stylizer(net, TileOption("fixed", 384))(random_image(400, 500))
 
 
 def test_a_flat_picture_is_the_same_tiled_and_untiled(net: Session) -> None:
