@@ -235,10 +235,10 @@ class Stylizer:
         if self._stepped_down and max(height, width) > self._largest_side:
             return True
         fits = estimate_bytes(height, width, self.session.info) <= self._memory_bytes
-        if self.statistics == "exact" and self._can_be_cut():
-            # Beyond, tiles are as fast as one tile stage after stage, in a fraction of the memory.
-            return not (fits and height * width <= PLAIN_PIXELS)
-        return not fits
+        if self.statistics == "exact" and not self._can_be_cut():
+            return not fits
+        # Beyond, tiles are as fast as one tile stage after stage, in a fraction of the memory.
+        return not (fits and height * width <= PLAIN_PIXELS)
 
     def _plan(self, height: int, width: int) -> Plan:
         if (height, width) not in self._plans:
