@@ -99,7 +99,9 @@ def main() -> None:
         for figure in bench():
             print(figure.line(), flush=True)
             figures.append(figure)
-    REPORT.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+    REPORT.write_text(
+        json.dumps([{**asdict(figure), "met": figure.met} for figure in figures], indent=2) + "\n", encoding="utf-8"
+    )
     print(f"written to {REPORT}")
 
 

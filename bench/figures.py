@@ -21,9 +21,14 @@ class Figure:
     goal: float | None = None
     note: str = ""
 
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where there is none."""
+        return None if self.goal is None else self.value <= self.goal
+
     def line(self) -> str:
         """Return the line to print."""
-        verdict = "" if self.goal is None else f"  goal {self.goal:g}: {'met' if self.value <= self.goal else 'MISSED'}"
+        verdict = "" if self.goal is None else f"  goal {self.goal:g}: {'met' if self.met else 'MISSED'}"
         return f"{self.name:<58} {self.value:9.3g} {self.unit}{verdict}" + (f"  ({self.note})" if self.note else "")
 
 

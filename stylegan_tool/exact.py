@@ -194,6 +194,9 @@ class ExactModel:
             replaces = self._takeovers(stage, height, width, {n for n in stage.taken if last_read[n] == i})
             alive |= set(stage.stored)
             live_bytes = sum(self._sizes(name, height, width)[1] for name in alive - set(replaces.values()))
+            # What takes another tensor's place waits outside until two bands of tiles are done with that.
+            waiting = min(1.0, 2 * (rows[0].stop - rows[0].start) / height) if len(rows) * len(columns) > 1 else 0.0
+            live_bytes += int(waiting * sum(self._sizes(name, height, width)[1] for name in replaces))
             if live_bytes > peak_bytes:
                 peak_bytes, peak = live_bytes, sorted(alive - {self.cut.image})
             alive -= {name for name in alive if last_read.get(name, 0) <= i}

@@ -36,7 +36,10 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic], *, on_disk: bo
         try:
             return np.empty(shape, dtype)
         except MemoryError as error:
-            raise ComputeError(f"no {size / 2**30:.1f} GiB of memory for a picture's feature maps") from error
+            raise ComputeError(
+                f"no {size / 2**30:.1f} GiB of memory for a picture's feature maps",
+                hint="Close other programs, or let them go to disk: --memory 1G",
+            ) from error
     folder = scratch_folder()
     try:
         with tempfile.TemporaryFile(dir=folder, prefix="sgt-") as file:

@@ -159,9 +159,10 @@ def test_less_memory_stores_less_and_computes_more(made: Callable) -> None:  # t
     assert tight.stored_bytes < roomy.stored_bytes
     assert tight.memory_bytes < roomy.memory_bytes
     assert tight.work > roomy.work
-    # Two arrays at a quarter of the resolution are all that the residual blocks need.
-    least = min(plan.stored_bytes for plan in model._plans(400, 400, 128, 1))
-    assert least == 2 * 100 * 100 * 16 * 4
+    # Two arrays at a quarter of the resolution are all that the residual blocks need, and what waits to be written.
+    least = min(plan.stored_bytes for plan in model._plans(400, 400, 64, 1))
+    array = 100 * 100 * 16 * 4
+    assert 2 * array < least < 3 * array
 
 
 def test_scratch_files_hold_what_memory_cannot_and_leave_nothing(
