@@ -51,11 +51,10 @@ def images(
 
     Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so.
     """
-    from stylegan_tool.batch import plan_jobs, run_jobs
-    from stylegan_tool.errors import PartialError
+    from stylegan_tool.batch import plan_jobs
     from stylegan_tool.opening import open_model
     from stylegan_tool.options import TileOption, parse_size
-    from stylegan_tool.progress import Progress, format_duration, say
+    from stylegan_tool.progress import say
     from stylegan_tool.stylize import Stylizer
 
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
@@ -65,6 +64,15 @@ def images(
     if plan:
         _print_plan(jobs, stylizer)
         return
+    _stylize_all(jobs, stylizer, target, overwrite=overwrite, verify=verify)
+
+
+def _stylize_all(jobs: "list[Job]", stylizer: "Stylizer", target: Path, *, overwrite: bool, verify: bool) -> None:
+    """Do the jobs, say what came of them, and raise if any failed."""
+    from stylegan_tool.batch import run_jobs
+    from stylegan_tool.errors import PartialError
+    from stylegan_tool.progress import Progress, format_duration, say
+
     failed, seconds = [], 0.0
     with Progress("stylising", len(jobs), "pictures") as progress:
         for result in run_jobs(jobs, stylizer, overwrite=overwrite):
