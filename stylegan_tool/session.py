@@ -103,8 +103,9 @@ def _share_memory() -> None:
     other there: measured, 1.7 times the time. An arena for each part would hold as many times the memory.
     """
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    no_limit, as_asked, default = 0, 1, -1
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(no_limit, as_asked, default, default))
+    # It grows by doubling: grown by what is asked for, it held up to 1.4 times as much in pieces of odd sizes.
+    no_limit, doubling, default = 0, 0, -1
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(no_limit, doubling, default, default))
 
 
 def _part_options(threads: int | None, *, share_memory: bool) -> ort.SessionOptions:
