@@ -85,7 +85,7 @@ def _by_crops(session: Session, image: Image) -> Image:
     rows = [np.concatenate([image[y : y + side, x : x + side] for y, x in row], axis=1) for row in corners]
     mosaic = np.concatenate(rows)
     model = ExactModel(session)
-    plan = model.one_pass(image.shape[0], image.shape[1], TILE)
+    plan = model.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
     small = model.untiled(*mosaic.shape[:2])
     return _through(
         image,
@@ -96,7 +96,7 @@ def _by_crops(session: Session, image: Image) -> Image:
 def _fed_back(session: Session, image: Image, times: int) -> Image:
     """Measure all layers in one pass over the tiles, put the numbers in, and repeat."""
     model = ExactModel(session)
-    plan = model.one_pass(image.shape[0], image.shape[1], TILE)
+    plan = model.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
     only = plan.passes[0]
     everything = tuple(dict.fromkeys(norm.taken for norm in model.cut.norms.values()))
     measuring = Pass(replace(only.stage, measured=everything), only.rows, only.columns, {})

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, Usa
 from stylegan_tool.normstats import CutModel, Stage, Statistics, cut_model, vector_names
 from stylegan_tool.pixels import Batch
 from stylegan_tool.reach import Axis
-from stylegan_tool.scratch import allocate
+from stylegan_tool.scratch import allocate, check_space
 from stylegan_tool.session import Part, Session, cpu_threads
 from stylegan_tool.tiling import Span, plan_axis, round_up, smallest_tile
 
@@ -30,9 +31,10 @@ Write: TypeAlias = Callable[[slice, slice, Batch], None]
 Vectors: TypeAlias = dict[str, NDArray[np.float32]]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-# Tried from the left: larger tiles waste less on halos, smaller ones stay in the processor's cache.
-SIDES = (384, 256, 192, 128, 96, 64)
-# No plan that computes more than this many times what the plain model does: scratch files are faster.
+# Tried from the left. Smaller tiles stay in the processor's cache, larger ones waste less on halos.
+SIDES = (384, 768, 1536, 256, 192, 128, 96, 64)
+GOOD_ENOUGH = 1.2  # times the least work of all sides
+# No plan that computes more than this many times what the plain model does: scratch files, or one tile, are faster.
 MOST_WORK = 3
 
 
@@ -63,6 +65,7 @@ class Plan:
         side: of the tiles, halo included; pixels.
         workers: tiles that run at a time.
         stored_bytes: activations between stages, at their peak.
+        waiting_bytes: of tiles that wait to take another tensor's place, at their peak.
         tile_bytes: one tile's, at their peak.
         on_disk: whether the stored activations go to scratch files.
         work: multiplications against the plain model's, halos and what is computed again included.
@@ -74,6 +77,7 @@ class Plan:
     workers: int
     passes: tuple[Pass, ...] = field(repr=False)
     stored_bytes: int
+    waiting_bytes: int
     tile_bytes: int
     on_disk: bool
     work: float
@@ -86,7 +90,7 @@ class Plan:
     @property
     def memory_bytes(self) -> int:
         """Peak memory: activations (unless on disk) and the tiles that run at a time."""
-        return (0 if self.on_disk else self.stored_bytes) + self.workers * self.tile_bytes
+        return (0 if self.on_disk else self.stored_bytes) + self.waiting_bytes + self.workers * self.tile_bytes
 
 
 class ExactModel:
@@ -108,40 +112,53 @@ class ExactModel:
 
     # Planning ---------------------------------------------------------------------------------------------
 
-    def plan(
-        self, height: int, width: int, *, memory_bytes: int, side: int | None = None, largest: int = SIDES[0]
-    ) -> Plan:
+    def plan(self, height: int, width: int, *, memory_bytes: int, side: int | None = None) -> Plan:
         """Choose tiles and what is stored, for the least work that fits `memory_bytes`.
 
         Where activations do not fit beside the tiles, they go to scratch files.
 
         Args:
-            side: of the tiles; by default the largest of SIDES, up to `largest`, that fits.
+            side: of the tiles; by default chosen.
 
         Raises:
             UsageError: `side` is too small for the model.
-            ComputeError: no tile is large enough for the model.
+            MemoryShortError: the model looks too far for tiles that fit.
         """
+        if side is not None:
+            return self._plan_for(height, width, side, memory_bytes)
+        plans = []
+        for tried in SIDES:
+            with suppress(UsageError):
+                plans.append(self._plan_for(height, width, tried, memory_bytes))
+        plans = [plan for plan in plans if plan.memory_bytes <= memory_bytes and plan.work <= MOST_WORK]
+        if plans:
+            return _first_good([plan for plan in plans if not plan.on_disk] or plans)
+        whole = self.untiled(height, width)
+        if whole.memory_bytes <= memory_bytes:
+            return whole
+        raise MemoryShortError(
+            f"{self.session.path.name} cannot be cut into tiles that fit {memory_bytes / 2**20:.0f} MB",
+            hint=f"Allow more: --memory {math.ceil(whole.memory_bytes / 2**30)}G, or choose tiles: "
+            f"--tile {max(SIDES[0], 2 * self.least_side)}",
+        )
+
+    def _plan_for(self, height: int, width: int, side: int, memory_bytes: int) -> Plan:
+        """Return the best plan with tiles of `side`: in memory if any fits, with fewer workers if it must be."""
         most = 1 if self.session.provider != "cpu" else cpu_threads()
-        smallest: Plan | None = None
-        for tried in (side,) if side is not None else [one for one in SIDES if one <= largest]:
-            for workers in dict.fromkeys((most, -(-most // 2), 1)):
-                try:
-                    for plan in self._plans(height, width, tried, workers):
-                        if plan.memory_bytes <= memory_bytes:
-                            return plan
-                        smallest = plan
-                except UsageError:
-                    if side is not None:
-                        raise
-                    continue
-                if smallest is not None and smallest.workers * smallest.tile_bytes <= memory_bytes // 2:
-                    return replace(smallest, on_disk=True)
-        if smallest is None:
-            raise ComputeError(
-                f"{self.session.path.name} looks too far for tiles of {SIDES[-1]} pixels", hint="Use --tile 512."
-            )
-        return replace(smallest, on_disk=smallest.stored_bytes > memory_bytes // 2)
+        for workers in dict.fromkeys((most, -(-most // 2), 1)):
+            for plan in self._plans(height, width, side, workers):
+                if plan.memory_bytes <= memory_bytes:
+                    return plan
+                smallest = plan
+            if smallest.workers * smallest.tile_bytes <= memory_bytes // 2:
+                break
+        return replace(smallest, on_disk=True)
+
+    @property
+    def least_side(self) -> int:
+        """The smallest tile that each stage can be run with, if everything is stored; pixels."""
+        stages = self.cut.stages(self.cut.cuts)
+        return max(smallest_tile(self.cut.halo(stage), 0, self.cut.alignment(stage)) for stage in stages)
 
     def untiled(self, height: int, width: int) -> Plan:
         """Return the plan of one tile that keeps everything: the truth that tiles are held to."""
@@ -188,15 +205,15 @@ class ExactModel:
         """Return the plan that stores these tensors, and which of them are alive at its peak."""
         stages = self.cut.stages(stored)
         last_read = {name: i for i, stage in enumerate(stages) for name in stage.taken}
-        passes, alive, peak, peak_bytes, work = [], set[str](), list[str](), 0, 0.0
+        passes, alive, peak, peak_bytes, waiting, work = [], set[str](), list[str](), 0, 0.0, 0.0
         for i, stage in enumerate(stages):
             rows, columns = self._spans(stage, height, side), self._spans(stage, width, side)
             replaces = self._takeovers(stage, height, width, {n for n in stage.taken if last_read[n] == i})
             alive |= set(stage.stored)
             live_bytes = sum(self._sizes(name, height, width)[1] for name in alive - set(replaces.values()))
             # What takes another tensor's place waits outside until two bands of tiles are done with that.
-            waiting = min(1.0, 2 * (rows[0].stop - rows[0].start) / height) if len(rows) * len(columns) > 1 else 0.0
-            live_bytes += int(waiting * sum(self._sizes(name, height, width)[1] for name in replaces))
+            share = min(1.0, 2 * (rows[0].stop - rows[0].start) / height) if len(rows) * len(columns) > 1 else 0.0
+            waiting = max(waiting, share * sum(self._sizes(name, height, width)[1] for name in replaces))
             if live_bytes > peak_bytes:
                 peak_bytes, peak = live_bytes, sorted(alive - {self.cut.image})
             alive -= {name for name in alive if last_read.get(name, 0) <= i}
@@ -214,6 +231,7 @@ class ExactModel:
             min(workers, n_tiles),
             tuple(passes),
             stored_bytes=peak_bytes,
+            waiting_bytes=int(waiting),
             tile_bytes=int(tile_bytes),
             on_disk=False,
             work=work / plain,
@@ -240,7 +258,7 @@ class ExactModel:
         try:
             spans = plan_axis(whole, tile=side, halo=halo, feather=0, multiple=multiple)
         except UsageError as error:
-            least = smallest_tile(max(self.cut.halo(one) for one in self.cut.stages(self.cut.cuts)), 0, multiple)
+            least = max(self.least_side, smallest_tile(halo, 0, multiple))
             raise UsageError(error.what, hint=f"Use --tile {least} or more, or --tile auto.") from None
         last = spans[-1]
         return (*spans[:-1], Span(last.start, length, last.keep_start, length))
@@ -257,17 +275,16 @@ class ExactModel:
         Raises:
             MemoryShortError, ComputeError: see session.Part.
         """
-        vectors, store = Vectors(), Arrays()
-        try:
+        if plan.on_disk:
+            check_space(plan.stored_bytes)
+        with _arrays() as store:
+            vectors = Vectors()
             for one in plan.passes:
                 self._prepare(plan, one, store)
-                statistics = self._run_pass(one, plan, read, write, vectors, store)
-                vectors |= self._finish(statistics)
+                vectors |= self._finish(self._run_pass(one, plan, read, write, vectors, store))
                 self._drop_unread(plan, one, store)
-        except MemoryError as error:
-            raise MemoryShortError("out of memory", hint="Close other programs, or use --memory 2G") from error
 
-    def one_pass(self, height: int, width: int, side: int) -> Plan:
+    def one_pass(self, height: int, width: int, side: int, *, memory_bytes: int) -> Plan:
         """Return the plan that computes everything from the picture in one pass; its statistics come from elsewhere.
 
         Raises:
@@ -275,17 +292,38 @@ class ExactModel:
         """
         stage = self.cut.stages(())[-1]
         only = Pass(stage, self._spans(stage, height, side), self._spans(stage, width, side), {})
-        workers = min(len(only.tiles), cpu_threads() if self.session.provider == "cpu" else 1)
         tile_bytes = int(self.cut.working_bytes(stage) * side**2)
-        return Plan(height, width, side, workers, (only,), stored_bytes=0, tile_bytes=tile_bytes, on_disk=False, work=1)
+        most = cpu_threads() if self.session.provider == "cpu" else 1
+        workers = max(1, min(len(only.tiles), most, memory_bytes // tile_bytes))
+        area = sum((row.stop - row.start) * (column.stop - column.start) for row, column in only.tiles)
+        return Plan(
+            height,
+            width,
+            side,
+            workers,
+            (only,),
+            stored_bytes=0,
+            waiting_bytes=0,
+            tile_bytes=tile_bytes,
+            on_disk=False,
+            work=area / (height * width),
+        )
 
     def run_with_statistics_of(self, small: Plan, read_small: Read, plan: Plan, read: Read, write: Write) -> None:
         """Compute a picture by `one_pass` with the statistics of a small copy of it: fast, and approximate."""
-        vectors, store = Vectors(), Arrays()
-        for one in small.passes[:-1]:
-            self._prepare(small, one, store)
-            vectors |= self._finish(self._run_pass(one, small, read_small, write, vectors, store))
-        self._run_pass(plan.passes[0], plan, read, write, vectors, {})
+        vectors = self.measure(small, read_small)
+        with _arrays() as store:
+            self._run_pass(plan.passes[0], plan, read, write, vectors, store)
+
+    def measure(self, plan: Plan, read: Read) -> Vectors:
+        """Return mean and scale of every normalisation for a picture, by the names of normstats.vector_names."""
+        with _arrays() as store:
+            vectors = Vectors()
+            for one in plan.passes[:-1]:
+                self._prepare(plan, one, store)
+                vectors |= self._finish(self._run_pass(one, plan, read, _nowhere, vectors, store))
+                self._drop_unread(plan, one, store)
+        return vectors
 
     def _finish(self, statistics: Mapping[str, Statistics]) -> Vectors:
         vectors: Vectors = {}
@@ -328,17 +366,17 @@ class ExactModel:
         whole = self._whole(plan.height, plan.width)
         job = _Job(self.cut, one, plan, whole, read, write, vectors, store, self._part(one, plan.workers))
         totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
-        waiting: list[_Done] = []
-        for i, done in enumerate(_in_order(job.run_tile, one.tiles, plan.workers)):
+        waiting: deque[_Done] = deque()
+        tiles = one.tiles
+        for i, done in enumerate(_in_order(job.run_tile, tiles, plan.workers)):
             for name, statistics in done.statistics.items():  # in the tiles' order: the same sum on every run
                 totals[name].add(statistics)
-            waiting.append(done)
+            if done.held:
+                waiting.append(done)
             # What takes another tensor's place is written when no later tile reads that place any more.
-            next_row = one.tiles[i + 1][0].start if i + 1 < len(one.tiles) else plan.height
-            ready = [held for held in waiting if held.row.keep_stop <= next_row or i + 1 == len(one.tiles)]
-            for held in ready:
-                job.store_tile(held)
-                waiting.remove(held)
+            next_row = tiles[i + 1][0].start if i + 1 < len(tiles) else plan.height
+            while waiting and waiting[0].row.keep_stop <= next_row:
+                job.store_tile(waiting.popleft())
         return totals
 
 
@@ -428,6 +466,28 @@ class _Job:
             Span(column.keep_start, column.keep_stop, column.keep_start, column.keep_stop),
         )
         return slice(y.start, y.stop), slice(x.start, x.stop)
+
+
+def _first_good(plans: Sequence[Plan]) -> Plan:
+    """Return the first that works hardly more than the best."""
+    least = min(plan.work for plan in plans)
+    return next(plan for plan in plans if plan.work <= GOOD_ENOUGH * least)
+
+
+def _nowhere(rows: slice, columns: slice, batch: Batch) -> None:
+    """Take a result that nobody wants."""
+
+
+@contextmanager
+def _arrays() -> Iterator[Arrays]:
+    """Give a place for activations, emptied at the end: an error that somebody keeps would keep them alive."""
+    store = Arrays()
+    try:
+        yield store
+    except MemoryError as error:
+        raise MemoryShortError("out of memory", hint="Close other programs, or use --memory 2G") from error
+    finally:
+        store.clear()
 
 
 def _in_order(

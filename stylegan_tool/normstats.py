@@ -42,7 +42,7 @@ class Statistics:
     """Count, mean and sum of squared deviations of each channel, added up piece by piece in float64.
 
     Source: Chan, Golub and LeVeque 1979, 'Updating formulae and a pairwise algorithm for computing sample
-    variances': no difference of large sums, so that a flat picture gives a variance of 0, not a negative one.
+    variances': the pieces' own variances are added, so that many of them lose no more than one.
     """
 
     def __init__(self, channels: int) -> None:
@@ -138,7 +138,7 @@ class CutModel:
             UnknownReachError: an operator cannot be computed tile by tile; the text names the node.
         """
         self._model = model
-        self.constants = Constants(model.graph)
+        self.constants = Constants(model.graph, model.opset_import)
         inputs = [one for one in model.graph.input if one.name not in self.constants]
         if len(inputs) != 1 or len(model.graph.output) != 1:
             raise UnknownReachError("it has more than one input or output")
@@ -172,7 +172,7 @@ class CutModel:
         needed, on_the_way = {self.output}, []
         for node in reversed(self._model.graph.node):
             if needed.intersection(node.output):
-                needed.update(node.input)
+                needed.update(name for name in node.input if name)
                 on_the_way.append(node)
         nodes = []
         for node in reversed(on_the_way):
@@ -186,6 +186,8 @@ class CutModel:
             made_of = next(name for name in node.input if name in self.level)
             grid_of(node, self.constants, {name: _WHOLE for name in node.input if name in self.level})
             for made, channels in zip(node.output, channels_of(node, self.constants, self.channels), strict=True):
+                if not made:  # an optional output that nobody takes
+                    continue
                 self.level[made] = level
                 self.channels[made] = channels
                 self._types[made] = _type_after(node, self._types[made_of])
@@ -210,7 +212,7 @@ class CutModel:
         grids = dict(taken)
         for node in nodes:
             made = grid_of(node, self.constants, grids)
-            grids.update(dict.fromkeys(node.output, made))
+            grids.update({name: made for name in node.output if name})
         return grids
 
     def bytes_per_value(self, name: str) -> int:
@@ -236,7 +238,7 @@ class CutModel:
             output = self.output if level == self.n_stages else ""
             nodes, taken = self._back_from({*measured, *kept, output} - {""}, stored, level)
             read_later |= taken
-            order = [self.image, *(made for node in self.nodes for made in node.output)]
+            order = [self.image, *(made for node in self.nodes for made in node.output if made)]
             reversed_stages.append(
                 Stage(level, nodes, tuple(name for name in order if name in taken), measured, kept, output)
             )
@@ -260,7 +262,7 @@ class CutModel:
 
     def alignment(self, stage: Stage) -> int:
         """Return what a tile's start must be a multiple of, so that each tensor's start is a whole number."""
-        names = [*stage.taken, *(made for node in stage.nodes for made in node.output)]
+        names = [*stage.taken, *(made for node in stage.nodes for made in node.output if made)]
         denominators: list[int] = [self.scale[name].denominator for name in names]
         return math.lcm(*denominators)
 
@@ -299,7 +301,7 @@ class CutModel:
         live = sum(size[name] for name in stage.taken)
         peak = live
         for i, node in enumerate(stage.nodes):
-            made = sum(size[name] for name in node.output)
+            made = sum(size[name] for name in node.output if name)
             # Convolutions reorder what they take and make into blocks of channels, beside the tensors themselves.
             twice = 2 if "Conv" in node.op_type else 1
             read = {name for name in node.input if name in self.level}

@@ -31,15 +31,18 @@ ELEMENTWISE = frozenset({
     "Tanh", "ThresholdedRelu", "Where",
 })
 # fmt: on
+_BROADCAST = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum", "Pow", "Where", "PRelu"})
 FAR = 2**31 - 1  # how exporters write 'to the end'
 _SPATIAL = {2: 0, 3: 1, -2: 0, -1: 1}
 _CHANNEL = (1, -3)
 
 
 class Constants:
-    """The tensors of a graph that do not depend on the picture."""
+    """The tensors of a graph that do not depend on the picture, and the operator set that the graph is written in."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, opsets: Sequence[onnx.OperatorSetIdProto]) -> None:
+        self._opsets = list(opsets)
+        self.opset = max((one.version for one in opsets if one.domain in ("", "ai.onnx")), default=0)
         self._initializers = {one.name: one for one in graph.initializer}
         self._shapes: dict[str, tuple[int, ...]] = {
             one.name: tuple(int(dim) for dim in one.dims) for one in graph.initializer
@@ -63,10 +66,22 @@ class Constants:
         """Return the value of a constant: exporters leave arithmetic, which is done here."""
         if name not in self._initializers:
             node = self.nodes[name]
-            values = ReferenceEvaluator(node).run(None, {one: self.value(one) for one in node.input if one})
-            for made, value in zip(node.output, values, strict=True):
+            values = self._compute(node)
+            for made, value in zip([made for made in node.output if made], values, strict=True):
                 self._initializers[made] = numpy_helper.from_array(np.asarray(value), made)
         return numpy_helper.to_array(self._initializers[name])
+
+    def _compute(self, node: onnx.NodeProto) -> list[Any]:
+        inputs = {name: self.value(name) for name in node.input if name}
+        taken, made = (
+            [helper.make_value_info(name, onnx.TypeProto()) for name in dict.fromkeys(names) if name]
+            for names in (node.input, node.output)
+        )
+        graph = helper.make_graph([node], "constant", taken, made)
+        try:
+            return list(ReferenceEvaluator(helper.make_model(graph, opset_imports=self._opsets)).run(None, inputs))
+        except Exception as error:  # the reference implementation's own checks, of a dozen classes
+            raise UnknownReachError(f"{describe(node)}: it cannot be computed beforehand ({error})") from error
 
     def tensor(self, name: str) -> onnx.TensorProto | None:
         """Return the initializer of that name."""
@@ -114,8 +129,16 @@ def channels_of(node: onnx.NodeProto, constants: Constants, channels: Mapping[st
     }
     if node.op_type == "Split":
         return _split_channels(node, options, constants, taken[0])
-    made = rules.get(node.op_type, lambda: max(taken))
+    made = rules.get(node.op_type, lambda: max(*taken, *_constant_channels(node, constants)))
     return [made()] * len(node.output)
+
+
+def _constant_channels(node: onnx.NodeProto, constants: Constants) -> list[int]:
+    """Return the channels of constants that a tensor is broadcast against, (C,1,1) or (1,C,1,1), and 0."""
+    if node.op_type not in _BROADCAST:
+        return [0]
+    shapes = [constants.shape(name) for name in node.input if name in constants]
+    return [0, *(shape[-3] for shape in shapes if len(shape) >= 3)]
 
 
 def multiplications(node: onnx.NodeProto, constants: Constants, channels: Mapping[str, int]) -> int:
@@ -131,7 +154,8 @@ Rule: TypeAlias = Callable[[onnx.NodeProto, dict[str, Any], Constants, list[Grid
 
 
 def _elementwise(node: onnx.NodeProto, options: dict[str, Any], constants: Constants, grids: list[Grid]) -> Grid:
-    if options.get("training_mode", 0):
+    training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
+    if options.get("training_mode", 0) or (training and bool(constants.value(node.input[2]))):
         raise UnknownReachError("it is in training mode")
     per_channel = node.op_type in ("BatchNormalization", "InstanceNormalization", "DequantizeLinear", "QuantizeLinear")
     for name in node.input:
@@ -216,18 +240,21 @@ def _pad(node: onnx.NodeProto, options: dict[str, Any], constants: Constants, gr
 
 
 def _resize(node: onnx.NodeProto, options: dict[str, Any], constants: Constants, grids: list[Grid]) -> Grid:
-    given = [name for name in node.input[1:] if name]
-    scales_at = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
-    if len(node.input) <= scales_at or not given or node.input[scales_at] not in given:
+    old = node.op_type == "Upsample" or constants.opset < 11
+    scales_at = 1 if old else 2
+    if "scales" in options:
+        given = options["scales"]
+    elif len(node.input) > scales_at and node.input[scales_at]:
+        given = constants.value(node.input[scales_at]).tolist()
+    else:
         raise UnknownReachError("it scales to a size, not by a factor")
     if options.get("antialias", 0):
         raise UnknownReachError("it smooths before it scales (antialias)")
-    scales = [Fraction(float(n)).limit_denominator(64) for n in constants.value(node.input[scales_at])]
+    scales = [_factor(float(n)) for n in given]
     axes = options.get("axes", range(4))
     by_axis: dict[int, Fraction] = dict(zip((int(axis) % 4 for axis in axes), scales, strict=True))
     if by_axis.get(0, 1) != 1 or by_axis.get(1, 1) != 1:
         raise UnknownReachError("it scales channels")
-    old = node.op_type == "Upsample"
     how = {
         "mode": options.get("mode", "nearest"),
         "coordinates": "asymmetric" if old else options.get("coordinate_transformation_mode", "half_pixel"),
@@ -237,6 +264,14 @@ def _resize(node: onnx.NodeProto, options: dict[str, Any], constants: Constants,
         raise UnknownReachError(f"its mode {how['mode']!r} is not known")
     y, x = (reach.resized(axis, scale=by_axis.get(2 + i, Fraction(1)), **how) for i, axis in enumerate(grids[0]))
     return y, x
+
+
+def _factor(scale: float) -> Fraction:
+    """Return the whole factor, up or down, that float32 writes so."""
+    factor = Fraction(scale).limit_denominator(64)
+    if abs(float(factor) - scale) > 1e-6 * scale:
+        raise UnknownReachError(f"it scales by {scale:g}, which is no whole factor")
+    return factor
 
 
 def _ranges(node: onnx.NodeProto, options: dict[str, Any], constants: Constants) -> list[tuple[int, int, int, int]]:
@@ -281,6 +316,8 @@ def _split_channels(node: onnx.NodeProto, options: dict[str, Any], constants: Co
 
 
 def _across_channels(node: onnx.NodeProto, options: dict[str, Any], constants: Constants, grids: list[Grid]) -> Grid:
+    if node.op_type == "Softmax" and constants.opset < 13:
+        raise UnknownReachError("before opset 13 it works across the picture")
     default = {"Concat": 1, "Split": 0, "Softmax": -1}[node.op_type]
     if options.get("axis", default) not in _CHANNEL:
         raise UnknownReachError("it works across the picture, not across channels")

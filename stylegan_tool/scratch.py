@@ -25,32 +25,36 @@ def scratch_folder() -> Path:
     return Path(tempfile.gettempdir())
 
 
+def check_space(size: int) -> None:
+    """Raise ComputeError now if the disk has not `size` bytes free, rather than in the middle of the work."""
+    free = shutil.disk_usage(scratch_folder()).free
+    if free < size:
+        raise _no_space(size, f"{free / 2**30:.1f} GiB are free")
+
+
+def _no_space(size: int, reason: object) -> ComputeError:
+    return ComputeError(
+        f"no {size / 2**30:.1f} GiB of disk for scratch files in {scratch_folder()}: {reason}",
+        hint="Set TMPDIR to a folder on a larger disk, or allow more memory: --memory 8G",
+    )
+
+
 def allocate(shape: tuple[int, ...], dtype: np.dtype[np.generic], *, on_disk: bool) -> NDArray[np.generic]:
     """Return an array that is still to be filled.
 
     Raises:
-        ComputeError: there is not so much space on the disk, or not so much memory.
+        ComputeError: there is not so much space on the disk.
+        MemoryError: there is not so much memory.
     """
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if not on_disk:
-        try:
-            return np.empty(shape, dtype)
-        except MemoryError as error:
-            raise ComputeError(
-                f"no {size / 2**30:.1f} GiB of memory for a picture's feature maps",
-                hint="Close other programs, or let them go to disk: --memory 1G",
-            ) from error
+        return np.empty(shape, dtype)
     folder = scratch_folder()
     try:
         with tempfile.TemporaryFile(dir=folder, prefix="sgt-") as file:
             # Reserved now: to run out of disk while writing through a mapping kills the program.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
-            elif shutil.disk_usage(folder).free < size:
-                raise OSError(f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB are free")
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
-        raise ComputeError(
-            f"no {size / 2**30:.1f} GiB of disk for scratch files in {folder}: {error.strerror or error}",
-            hint="Set TMPDIR to a folder on a larger disk, or allow more memory: --memory 8G",
-        ) from error
+        raise _no_space(size, error.strerror or error) from error

@@ -151,8 +151,10 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _create(model: Path | bytes, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
-    where = model if isinstance(model, Path) else "the probe"
+def _create(
+    model: Path | bytes, options: ort.SessionOptions, providers: list[Any], *, name: str = "the probe"
+) -> ort.InferenceSession:
+    where = model if isinstance(model, Path) else name
     try:
         return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
@@ -218,7 +220,8 @@ class Session:
             share_memory: keep its working memory for all parts opened so, to the end of the program.
         """
         options = _part_options(threads, share_memory=share_memory)
-        return Part(_create(model, options, _provider_list(self.provider)), self.path.name)
+        name = f"a stage of {self.path.name}"
+        return Part(_create(model, options, _provider_list(self.provider), name=name), self.path.name)
 
 
 class Part:

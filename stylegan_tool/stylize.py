@@ -1,7 +1,9 @@
 """One picture in, one picture out: padding, tiles, the model, and back to the picture's own size and depth."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -17,16 +19,14 @@ from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Batch, Image, to_batch, to_image
 from stylegan_tool.reach import UnknownReachError
 from stylegan_tool.session import Session
-from stylegan_tool.tiling import axis_weights, plan_axis, round_up, smallest_tile
+from stylegan_tool.tiling import Span, axis_weights, plan_axis, round_up, smallest_tile
 
 FEATHER = 32  # pixels over which tiles with statistics of their own blend
-LARGEST_LOCAL_TILE = 2048
+LARGEST_LOCAL_TILE, LARGEST_ONE_PASS_TILE = 2048, 768
 THUMBNAIL = 512  # pixels of the long side
 # Peak memory of a plain run for each pixel and each filter of the first layer, measured with the arena off
 # (`make bench`): about four full-resolution feature maps of float32 at once.
 BYTES_PER_PIXEL_AND_FILTER = 20
-# Above about so many pixels ONNX Runtime's own InstanceNormalization drifts from float64 by more than 1e-4.
-PLAIN_PIXELS = 2**20
 VERIFIED_SIDE, VERIFIED_TILE = 768, 320
 
 
@@ -62,11 +62,6 @@ def pad_image(image: Image, info: ModelInfo) -> Image:
     return image
 
 
-def _is_flat(image: Image) -> bool:
-    """Whether all pixels are of one colour: then each normalisation divides rounding by (nearly) nothing."""
-    return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
-
-
 @dataclass(frozen=True)
 class Expectation:
     """What stylising a picture will take.
@@ -96,14 +91,19 @@ class Difference:
     largest: int
     mean: float
     identical: float  # share of the values
+    tiled: bool  # False: the picture is too small to be cut
+
+
+def _reader(image: Image) -> Callable[[slice, slice], Batch]:
+    """Return what reads a piece of `image` as a batch."""
+    return lambda rows, columns: to_batch(image[rows, columns])
 
 
 class Stylizer:
     """Runs `session` on pictures of any size.
 
     Tiles of `exact` statistics give what the untiled picture gives, by the network with its statistics taken in
-    float64. `auto` runs the model plainly up to a megapixel, where that is fastest, and cuts beyond it, where the
-    runtime's own normalisation drifts.
+    float64, at about the speed of the plain model.
 
     Args:
         tile: how pictures are cut.
@@ -128,8 +128,8 @@ class Stylizer:
         self._noted: set[str] = set()
         self._asked_bytes = memory_bytes
         self._plans: dict[tuple[int, int], Plan] = {}
-        self._largest_side = tile.size if tile.mode == "fixed" else SIDES[0]
-        self._stepped_down = False
+        self._side = tile.size if tile.mode == "fixed" else None  # of the tiles; None: chosen
+        self._ran_with = 0  # the side, in the last run
 
     def __call__(self, image: Image) -> Image:
         """Return the stylised picture, (H,W,3) of the same size and type.
@@ -143,50 +143,51 @@ class Stylizer:
         padded = pad_image(image, self.session.info)
         while True:
             try:
-                return self._stylize(padded, height, width)
+                with self._reach_errors():
+                    return self._stylize(padded, height, width)
             except MemoryShortError:
-                if not self._step_down(*padded.shape[:2]):
+                if not self._step_down():
                     raise
 
     def expect(self, image: Image) -> Expectation:
         """Return what stylising `image` will take, without doing it (but for a small piece that is timed)."""
         padded = pad_image(image, self.session.info)
         height, width = padded.shape[:2]
-        seconds = self._seconds_a_pixel * height * width
-        if self._is_tiled(padded) and self.statistics == "exact":
-            plan = self._plan(height, width)
-            scratch = plan.stored_bytes if plan.on_disk else 0
-            memory = plan.memory_bytes + 2 * padded.nbytes
-            return Expectation(plan.n_tiles, plan.side, len(plan.passes), memory, scratch, seconds * plan.work)
-        if self._is_tiled(padded):
-            side = self._one_pass_side()
-            multiple, halo = self.session.info.size_multiple, halo_px(self.session.info)
-            spans = [plan_axis(n, tile=side, halo=halo, feather=FEATHER, multiple=multiple) for n in (height, width)]
-            area = np.prod([sum(span.stop - span.start for span in axis) for axis in spans])
-            tiles = len(spans[0]) * len(spans[1])
-            memory = estimate_bytes(side, side, self.session.info) + 2 * padded.nbytes
-            return Expectation(tiles, side, 1, memory, 0, self._seconds_a_pixel * float(area))
-        return Expectation(1, max(height, width), 1, estimate_bytes(height, width, self.session.info), 0, seconds)
+        with self._reach_errors():
+            method = self._method(height, width)
+            if method == "local":
+                return self._expect_local(height, width, 2 * padded.nbytes)
+            seconds = self._seconds_a_pixel * height * width
+            if method == "plain":
+                memory = estimate_bytes(height, width, self.session.info)
+                return Expectation(1, max(height, width), 1, memory, 0, seconds)
+            plan = self._one_pass_plan(height, width) if method == "thumbnail" else self._plan(height, width)
+        scratch = plan.stored_bytes if plan.on_disk else 0
+        memory = plan.memory_bytes + 2 * padded.nbytes
+        return Expectation(plan.n_tiles, plan.side, len(plan.passes), memory, scratch, seconds * plan.work)
+
+    def _expect_local(self, height: int, width: int, picture_bytes: int) -> Expectation:
+        side, (rows, columns) = self._local_side(), self._local_spans(height, width)
+        area = sum(span.stop - span.start for span in rows) * sum(span.stop - span.start for span in columns)
+        memory = estimate_bytes(side, side, self.session.info) + picture_bytes
+        return Expectation(len(rows) * len(columns), side, 1, memory, 0, self._seconds_a_pixel * area)
 
     def verify(self, image: Image) -> Difference:
-        """Compare the middle of `image`, taken as a picture of its own, tiled and untiled."""
+        """Compare the middle of `image`, taken as a picture of its own, tiled and untiled (as `--tile off` does it)."""
         height, width = (min(side, VERIFIED_SIDE) for side in image.shape[:2])
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         region = image[top : top + height, left : left + width]
-        tiled = Stylizer(
-            self.session,
-            TileOption("fixed", max(VERIFIED_TILE, self._smallest_verified())),
-            statistics=self.statistics,
-            memory_bytes=self._asked_bytes,
+        least = 0 if self.statistics == "exact" else self._least_side()
+        side = self.tile.size if self.tile.mode == "fixed" else max(VERIFIED_TILE, least)
+        memory = self._asked_bytes
+        tiled = Stylizer(self.session, TileOption("fixed", side), statistics=self.statistics, memory_bytes=memory)
+        untiled = Stylizer(self.session, TileOption("off"), memory_bytes=memory)
+        apart = np.abs(tiled(region).astype(np.int32) - untiled(region).astype(np.int32))
+        steps = apart / (1 if region.dtype == np.uint8 else 257)
+        identical = float((apart == 0).mean())
+        return Difference(
+            width, height, math.ceil(steps.max()), float(steps.mean()), identical, tiled=max(height, width) > side
         )
-        padded = pad_image(region, self.session.info)
-        if self._can_be_cut():
-            untiled = self._run_exact(padded, height, width, self._exact.untiled(*padded.shape[:2]))
-        else:
-            untiled = to_image(self._run(padded)[:, :, :height, :width], region.dtype)
-        apart = np.abs(tiled(region).astype(np.int32) - untiled.astype(np.int32))
-        apart = apart * 255 // (255 if region.dtype == np.uint8 else 65535)
-        return Difference(width, height, int(apart.max()), float(apart.mean()), float((apart == 0).mean()))
 
     # Choosing ---------------------------------------------------------------------------------------------
 
@@ -212,12 +213,23 @@ class Stylizer:
 
     @cached_property
     def _seconds_a_pixel(self) -> float:
-        side = max(SIDES[0], self.session.info.smallest_size)
+        side = round_up(max(SIDES[0], self.session.info.smallest_size), self.session.info.size_multiple)
         piece = np.random.default_rng(0).uniform(-1, 1, (1, 3, side, side)).astype(np.float32)
-        self.session.run(piece[:, :, : side // 2])
+        self.session.run(piece)
         started = time.perf_counter()
         self.session.run(piece)
         return (time.perf_counter() - started) / side**2
+
+    @contextmanager
+    def _reach_errors(self) -> Iterator[None]:
+        """Turn what is found out only for a picture's size into a message."""
+        try:
+            yield
+        except UnknownReachError as error:
+            raise ModelError(
+                f"{self.session.path} cannot be cut into tiles at this size: {error}",
+                hint="Use --tile off, or a model with another size multiple.",
+            ) from error
 
     def _can_be_cut(self) -> bool:
         try:
@@ -225,50 +237,78 @@ class Stylizer:
         except ModelError:
             return False
 
-    def _is_tiled(self, image: Image) -> bool:
-        """Whether `image` is computed in pieces (or in one piece, stage after stage)."""
-        height, width = image.shape[:2]
-        if self.tile.mode == "fixed":
-            return bool(max(height, width) > self.tile.size)
-        if self.tile.mode == "off":
-            return False
-        if self._stepped_down and max(height, width) > self._largest_side:
-            return True
-        fits = estimate_bytes(height, width, self.session.info) <= self._memory_bytes
-        if self.statistics == "exact" and not self._can_be_cut():
-            return not fits
-        # Beyond, tiles are as fast as one tile stage after stage, in a fraction of the memory.
-        return not (fits and height * width <= PLAIN_PIXELS)
+    def _method(self, height: int, width: int) -> str:
+        """Return how a picture of that size is computed: exact, thumbnail, local, or plain.
+
+        Exact is also the untiled way on the CPU: its runtime's own InstanceNormalization is up to 0.006 (of 2) away
+        from float64 on a letterboxed frame, and off by any amount on a nearly black one.
+
+        Raises:
+            ModelError: tiles are needed, and the model cannot be cut.
+        """
+        if self.statistics == "local" and self._exceeds(height, width, self._local_side()):
+            return "local"
+        if self.statistics == "thumbnail" and self._exceeds(height, width, self._one_pass_side()):
+            return "thumbnail"
+        if self._side is not None and max(height, width) > self._side:
+            return "exact" if self._exact else ""
+        fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._memory_bytes
+        if self.session.provider != "cpu" and fits:
+            return "plain"  # a GPU normalises well, and between stages activations would leave it
+        if fits and not self._can_be_cut():
+            return "plain"
+        return "exact" if self._exact else ""
+
+    def _exceeds(self, height: int, width: int, side: int) -> bool:
+        return self.tile.mode != "off" and max(height, width) > side
+
+    def _shrink(self, image: Image, longest: int) -> Image:
+        scale = min(1.0, longest / max(image.shape[:2]))
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        small = cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        return pad_image(small, self.session.info)
 
     def _plan(self, height: int, width: int) -> Plan:
+        if self.tile.mode == "off":
+            return self._exact.untiled(height, width)
         if (height, width) not in self._plans:
-            fixed = self._largest_side if self.tile.mode == "fixed" else None
-            self._plans[height, width] = self._exact.plan(
-                height, width, memory_bytes=self._memory_bytes, side=fixed, largest=self._largest_side
-            )
+            pictures = 2 * 3 * height * width  # the picture and its result, which no plan can do without
+            memory = max(self._memory_bytes - pictures, self._memory_bytes // 4)
+            self._plans[height, width] = self._exact.plan(height, width, memory_bytes=memory, side=self._side)
         return self._plans[height, width]
 
     def _one_pass_side(self) -> int:
-        least = smallest_tile(halo_px(self.session.info), FEATHER, self.session.info.size_multiple)
-        if self.tile.mode == "fixed":
-            return self._largest_side
-        return max(least, min(self._largest_side * 4, local_tile(self.session.info, self._memory_bytes)))
+        return self._side or max(self._least_side(), LARGEST_ONE_PASS_TILE)
 
-    def _smallest_verified(self) -> int:
+    def _one_pass_plan(self, height: int, width: int) -> Plan:
+        return self._exact.one_pass(height, width, self._one_pass_side(), memory_bytes=self._memory_bytes)
+
+    def _local_side(self) -> int:
+        return self._side or local_tile(self.session.info, self._memory_bytes)
+
+    def _local_spans(self, height: int, width: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        info = self.session.info
+        geometry = {"halo": halo_px(info), "feather": FEATHER, "multiple": info.size_multiple}
+        rows, columns = (plan_axis(length, tile=self._local_side(), **geometry) for length in (height, width))
+        return rows, columns
+
+    def _least_side(self) -> int:
+        """The smallest tiles that there are for the statistics in use; pixels."""
         if self.statistics == "exact":
-            return 0
+            return self._exact.least_side
         return smallest_tile(halo_px(self.session.info), FEATHER, self.session.info.size_multiple)
 
-    def _step_down(self, height: int, width: int) -> bool:
-        """After memory ran out: take smaller tiles from now on; False where there are none."""
-        tiled = self._stepped_down or self.tile.mode == "fixed" or height * width > PLAIN_PIXELS
-        below = min(self._largest_side if tiled else SIDES[0] + 1, max(height, width))
-        smaller = [side for side in SIDES if side < below]
-        if self.tile.mode == "off" or not smaller:
+    def _step_down(self) -> bool:
+        """After memory ran out: take tiles of half the side from now on; False where there are none."""
+        if self.tile.mode == "off" or not (self._can_be_cut() or self.statistics == "local"):
             return False
-        self._largest_side, self._stepped_down = smaller[0], True
+        smaller = round_up(min(self._ran_with // 2, SIDES[0]), self.session.info.size_multiple)
+        if smaller < self._least_side():
+            return False
+        self._side = smaller
+        self._memory_bytes //= 2
         self._plans.clear()
-        self._say_once("memory", f"memory ran out: going on with tiles of {self._largest_side} pixels")
+        self._say_once("memory", f"memory ran out: going on with tiles of {smaller} pixels or less")
         return True
 
     def _say_once(self, key: str, line: str) -> None:
@@ -279,18 +319,25 @@ class Stylizer:
     # Computing --------------------------------------------------------------------------------------------
 
     def _stylize(self, padded: Image, height: int, width: int) -> Image:
-        if not self._is_tiled(padded):
-            if (_is_flat(padded) or padded.shape[0] * padded.shape[1] > PLAIN_PIXELS) and self._can_be_cut():
-                return self._run_exact(padded, height, width, self._exact.untiled(*padded.shape[:2]))
-            return to_image(self._run(padded)[:, :, :height, :width], padded.dtype)
-        if self.statistics == "exact":
-            return self._run_exact(padded, height, width, self._plan(*padded.shape[:2]))
-        side = self._one_pass_side()
-        what = "of a thumbnail" if self.statistics == "thumbnail" else "of their own"
-        self._say_once("statistics", f"tiles of {side} pixels with statistics {what}: their tones may differ")
-        if self.statistics == "thumbnail":
-            return self._run_by_thumbnail(padded, height, width, side)
-        return to_image(self._run_local(padded, side)[:, :, :height, :width], padded.dtype)
+        method = self._method(*padded.shape[:2])
+        if method == "exact":
+            plan = self._plan(*padded.shape[:2])
+            self._ran_with = min(plan.side, max(padded.shape))
+            return self._run_exact(padded, height, width, plan)
+        if method == "thumbnail":
+            plan = self._one_pass_plan(*padded.shape[:2])
+            self._ran_with = plan.side
+            self._say_tones(plan.side, "a thumbnail's statistics")
+            return self._run_by_thumbnail(padded, height, width, plan)
+        if method == "local":
+            self._ran_with = self._local_side()
+            self._say_tones(self._ran_with, "statistics of their own")
+            return to_image(self._run_local(padded)[:, :, :height, :width], padded.dtype)
+        self._ran_with = max(padded.shape)
+        return to_image(self._run(padded)[:, :, :height, :width], padded.dtype)
+
+    def _say_tones(self, side: int, statistics: str) -> None:
+        self._say_once("statistics", f"tiles of {side} pixels with {statistics}: their tones may differ")
 
     def _run(self, image: Image) -> Batch:
         batch = to_batch(image)
@@ -320,40 +367,28 @@ class Stylizer:
         """Return an empty result, and how tiles are read and written."""
         result: Image = np.empty((height, width, 3), padded.dtype)
 
-        def read(rows: slice, columns: slice) -> Batch:
-            return to_batch(padded[rows, columns])
-
         def write(rows: slice, columns: slice, batch: Batch) -> None:
             self._check(batch, *padded.shape[:2])
             place = result[rows, columns]
             place[:] = to_image(batch[:, :, : place.shape[0], : place.shape[1]], padded.dtype)
 
-        return result, read, write
+        return result, _reader(padded), write
 
     def _run_exact(self, padded: Image, height: int, width: int, plan: Plan) -> Image:
         result, read, write = self._pieces(padded, height, width)
         self._exact.run(plan, read, write)
         return result
 
-    def _run_by_thumbnail(self, padded: Image, height: int, width: int, side: int) -> Image:
-        scale = THUMBNAIL / max(padded.shape[:2])
-        size = [max(1, round(n * scale)) for n in padded.shape[1::-1]]
-        small = pad_image(cast("Image", cv2.resize(padded, size, interpolation=cv2.INTER_AREA)), self.session.info)
+    def _run_by_thumbnail(self, padded: Image, height: int, width: int, plan: Plan) -> Image:
+        small = self._shrink(padded, THUMBNAIL)
         result, read, write = self._pieces(padded, height, width)
-        self._exact.run_with_statistics_of(
-            self._exact.untiled(*small.shape[:2]),
-            lambda rows, columns: to_batch(small[rows, columns]),
-            self._exact.one_pass(padded.shape[0], padded.shape[1], side),
-            read,
-            write,
-        )
+        untiled = self._exact.untiled(*small.shape[:2])
+        self._exact.run_with_statistics_of(untiled, _reader(small), plan, read, write)
         return result
 
-    def _run_local(self, image: Image, side: int) -> Batch:
-        info = self.session.info
+    def _run_local(self, image: Image) -> Batch:
         height, width = image.shape[:2]
-        geometry = {"tile": side, "halo": halo_px(info), "feather": FEATHER, "multiple": info.size_multiple}
-        rows, columns = plan_axis(height, **geometry), plan_axis(width, **geometry)
+        rows, columns = self._local_spans(height, width)
         blended = np.zeros((1, 3, height, width), np.float32)
         for row, row_weights in zip(rows, axis_weights(rows), strict=True):
             for column, column_weights in zip(columns, axis_weights(columns), strict=True):

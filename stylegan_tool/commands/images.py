@@ -18,6 +18,8 @@ from stylegan_tool.commands.model_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stylegan_tool.batch import Job
     from stylegan_tool.stylize import Stylizer
 
@@ -83,7 +85,7 @@ def _stylize_all(jobs: "list[Job]", stylizer: "Stylizer", target: Path, *, overw
                 if len(jobs) > 1:
                     say(f"failed: {result.error.what}")
             elif verify:
-                say(_verify(result.job, stylizer))
+                _verify(result.job, stylizer, say)
     if failed and len(jobs) == 1 and failed[0].error is not None:
         raise failed[0].error
     done = len(jobs) - len(failed)
@@ -98,12 +100,20 @@ def _stylize_all(jobs: "list[Job]", stylizer: "Stylizer", target: Path, *, overw
 
 def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
     """Print what each picture will take, and all of them."""
+    from stylegan_tool.errors import InputError, PartialError
     from stylegan_tool.image_files import read_picture
-    from stylegan_tool.progress import format_bytes, format_duration
+    from stylegan_tool.progress import format_bytes, format_duration, say
 
-    seconds, most = 0.0, 0
+    seconds, most, unreadable = 0.0, 0, 0
     for job in jobs:
-        image = read_picture(job.source).image
+        try:
+            image = read_picture(job.source).image
+        except InputError as error:
+            if len(jobs) == 1:
+                raise
+            say(f"failed: {error.what}")
+            unreadable += 1
+            continue
         expected = stylizer.expect(image)
         tiles = f"{expected.tiles} tiles of {expected.side} pixels" if expected.tiles > 1 else "untiled"
         passes = f" in {expected.passes} passes" if expected.passes > 1 else ""
@@ -117,14 +127,25 @@ def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
         typer.echo(
             f"{len(jobs)} pictures: at most {format_bytes(most)} of memory, about {format_duration(seconds)} in all"
         )
+    if unreadable:
+        raise PartialError(f"{unreadable} of {len(jobs)} pictures cannot be read (named above)", hint="Repair them.")
 
 
-def _verify(job: "Job", stylizer: "Stylizer") -> str:
-    """Return the line that says how far tiles are from the untiled picture."""
+def _verify(job: "Job", stylizer: "Stylizer", say: "Callable[[str], None]") -> None:
+    """Say how far tiles are from the untiled picture."""
+    from stylegan_tool.errors import ModelError
     from stylegan_tool.image_files import read_picture
 
-    difference = stylizer.verify(read_picture(job.source).image)
-    return (
-        f"{job.source.name}: {difference.width}x{difference.height} in the middle, tiled against untiled: at most "
-        f"{difference.largest}/255, mean {difference.mean:.2g}/255, {100 * difference.identical:.3f} % identical"
+    try:
+        difference = stylizer.verify(read_picture(job.source).image)
+    except ModelError as error:  # it cannot be cut; the picture is done all the same
+        say(f"{job.source.name}: nothing to verify: {error.what}")
+        return
+    region = f"{job.source.name}: {difference.width}x{difference.height} in the middle"
+    if not difference.tiled:
+        say(f"{region}: too small to be tiled")
+        return
+    say(
+        f"{region}, tiled against untiled: at most {difference.largest}/255, mean {difference.mean:.2g}/255, "
+        f"{100 * difference.identical:.3f} % identical"
     )

@@ -166,14 +166,14 @@ def test_a_plan_says_what_it_takes_and_does_nothing(in_folder: Path, capsys: pyt
     assert main(["images", "photos", "out", "--to", "vangogh", "--plan", "--tile", "384"]) == 0
     large, small, both = capsys.readouterr().out.splitlines()
     assert re.search(r"large.png  900x420: 6 tiles of 384 pixels in 16 passes, \d+ MB of memory, about [\d.]+ s", large)
-    assert "small.png  70x60: untiled, " in small
+    assert "small.png  70x60: untiled in 16 passes, " in small
     assert both.startswith("2 pictures: at most ")
     assert not (in_folder / "out").exists()
 
 
 def test_a_plan_names_scratch_files(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _photo(in_folder, "large.png", 420, 900)
-    assert main(["images", "large.png", "out", "--to", "vangogh", "--plan", "--memory", "10M"]) == 0
+    assert main(["images", "large.png", "out", "--to", "vangogh", "--plan", "--memory", "30M"]) == 0
     assert re.search(r"tiles of \d+ .* of memory and \d+ MB of scratch files", capsys.readouterr().out)
 
 
@@ -189,6 +189,23 @@ def test_verify_prints_the_difference(in_folder: Path, capsys: pytest.CaptureFix
 def test_other_statistics_are_chosen_and_said(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _photo(in_folder, "photo.png", 300, 500)
     common = ["images", "photo.png", "out", "--to", "vangogh", "--tile", "304", "--overwrite", "--tile-stats"]
-    for statistics, words in (("thumbnail", "of a thumbnail"), ("local", "of their own")):
+    for statistics, words in (("thumbnail", "a thumbnail's statistics"), ("local", "statistics of their own")):
         assert main([*common, statistics]) == 0
-        assert f"tiles of 304 pixels with statistics {words}" in capsys.readouterr().err
+        assert f"tiles of 304 pixels with {words}" in capsys.readouterr().err
+
+
+def test_a_plan_names_what_it_cannot_read_and_goes_on(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_folder / "photos").mkdir()
+    _photo(in_folder / "photos", "good.png", 60, 70)
+    (in_folder / "photos" / "bad.png").write_bytes(b"no picture")
+    assert main(["images", "photos", "out", "--to", "vangogh", "--plan"]) == 6
+    said = capsys.readouterr()
+    assert "good.png  70x60" in said.out
+    assert "failed: " in said.err
+    assert "bad.png" in said.err
+
+
+def test_verify_says_where_there_is_nothing_to_verify(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _photo(in_folder, "small.png", 60, 70)
+    assert main(["images", "small.png", "out", "--to", "vangogh", "--verify"]) == 0
+    assert "small.png: 70x60 in the middle: too small to be tiled" in capsys.readouterr().err

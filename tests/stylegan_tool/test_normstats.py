@@ -136,3 +136,14 @@ def test_models_of_several_pictures_are_refused(tmp_path: Path, n: int) -> None:
     )
     with pytest.raises(UnknownReachError, match="more than one input"):
         CutModel(helper.make_model(graph))
+
+
+def test_an_optional_output_that_nobody_takes_is_no_tensor(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MaxPool", ["image"], ["pooled", ""], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Clip", ["pooled", "", "most"], ["stylized"]),
+    ]
+    path = write_graph(tmp_path / "pool.onnx", nodes, {"most": np.array(1, np.float32)}, make_info("A2B"))
+    model = cut(path)
+    assert "" not in model.level
+    assert model.halo(model.stages(())[0]) == 1

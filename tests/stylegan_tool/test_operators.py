@@ -71,7 +71,7 @@ CASES = {
     "linear x2": (*node("Resize", None, scales(2), mode="linear", **HALF), 1),
     "cubic x2": (*node("Resize", None, scales(2), mode="cubic", **HALF), 1),
     "linear half": (*node("Resize", None, scales(0.5), mode="linear", **HALF), 2),
-    "to space": (*node("DepthToSpace", blocksize=1), 1),
+    "wider by a constant": (*node("Add", np.ones((1, 1, 1), np.float32)), 1),
     "to depth": (*node("SpaceToDepth", blocksize=2), 2),
     "relu": (*node("Relu"), 1),
     "per channel": (*node("Mul", np.ones((1, 2, 1, 1), np.float32)), 1),
@@ -88,7 +88,7 @@ def prepared(case: str) -> tuple[onnx.NodeProto, Constants, ort.InferenceSession
     graph = helper.make_graph([one], "one", [x], [y], tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return one, Constants(graph), session
+    return one, Constants(graph, model.opset_import), session
 
 
 @st.composite
@@ -160,4 +160,73 @@ def test_what_a_tile_cannot_know_is_refused_by_name(case: str) -> None:
     one, values = REFUSED[case]
     graph = helper.make_graph([one], "one", [], [], [numpy_helper.from_array(v, k) for k, v in values.items()])
     with pytest.raises(UnknownReachError, match=rf"^{one.op_type} \(it\): "):
-        grid_of(one, Constants(graph), {"x": (Axis.of_window(0, 48, 48),) * 2})
+        grid_of(one, Constants(graph, [helper.make_opsetid("", 20)]), {"x": (Axis.of_window(0, 48, 48),) * 2})
+
+
+def constants_of(one: onnx.NodeProto, values: dict[str, NDArray[Any]], opset: int) -> Constants:
+    graph = helper.make_graph([one], "one", [], [], [numpy_helper.from_array(v, k) for k, v in values.items()])
+    return Constants(graph, [helper.make_opsetid("", opset)])
+
+
+WHOLE = {"x": (Axis.of_window(8, 40, 48),) * 2}
+
+
+def test_softmax_before_opset_13_works_across_the_picture() -> None:
+    one, values = node("Softmax", axis=1)
+    assert grid_of(one, constants_of(one, values, 13), WHOLE) == WHOLE["x"]
+    with pytest.raises(UnknownReachError, match="opset 13"):
+        grid_of(one, constants_of(one, values, 12), WHOLE)
+
+
+def test_resize_before_opset_11_has_scales_as_its_second_input() -> None:
+    one, values = node("Resize", scales(2), mode="nearest")
+    y, _ = grid_of(one, constants_of(one, values, 10), WHOLE)
+    assert (y.origin, y.length, y.start, y.stop) == (16, 64, 16, 80)
+
+
+def test_upsample_7_has_scales_as_an_attribute() -> None:
+    one, values = node("Upsample", scales=[1.0, 1.0, 2.0, 2.0], mode="nearest")
+    assert grid_of(one, constants_of(one, values, 7), WHOLE)[0].length == 64
+
+
+@pytest.mark.parametrize("factor", [2.004, 1.999])
+def test_a_factor_that_is_nearly_whole_is_none(factor: float) -> None:
+    one, values = node("Resize", None, scales(factor), mode="nearest", **GRID)
+    with pytest.raises(UnknownReachError, match="no whole factor"):
+        grid_of(one, constants_of(one, values, 20), WHOLE)
+
+
+def test_dropout_while_training_is_refused() -> None:
+    one, values = node("Dropout", np.array(0.5, np.float32), np.array(True))
+    with pytest.raises(UnknownReachError, match="training"):
+        grid_of(one, constants_of(one, values, 20), WHOLE)
+
+
+def test_arithmetic_that_exporters_leave_is_done_in_the_graphs_own_opset() -> None:
+    """Unsqueeze took its axes as an attribute before opset 13."""
+    maker = helper.make_node("Unsqueeze", ["c0"], ["pads"], axes=[0])
+    constants = constants_of(maker, {"c0": np.array(7)}, 11)
+    constants.add(maker)
+    assert constants.value("pads").tolist() == [7]
+    assert constants.shape("pads") == (1,)
+
+
+def test_a_constant_may_widen_channels() -> None:
+    one, values = node("Mul", np.ones((1, 5, 1, 1), np.float32))
+    assert channels_of(one, constants_of(one, values, 20), {"x": 1}) == [5]
+
+
+def test_depth_to_space_makes_channels_pixels() -> None:
+    one, values = node("DepthToSpace", blocksize=2)
+    constants = constants_of(one, values, 20)
+    assert channels_of(one, constants, {"x": 12}) == [3]
+    y, _ = grid_of(one, constants, {"x": (Axis(4, 10, 48, 5, 13),) * 2})
+    assert y == Axis(8, 20, 96, 10, 26)
+
+
+def test_split_and_concat_count_channels() -> None:
+    split, values = node("Split", np.array([3, 1]), axis=1)
+    split.output.append("z")
+    assert channels_of(split, constants_of(split, values, 20), {"x": 4}) == [3, 1]
+    joined = helper.make_node("Concat", ["x", "w"], ["y"], axis=1)
+    assert channels_of(joined, constants_of(joined, {}, 20), {"x": 4, "w": 2}) == [6]
