@@ -173,7 +173,7 @@ def test_a_plan_says_what_it_takes_and_does_nothing(in_folder: Path, capsys: pyt
 
 def test_a_plan_names_scratch_files(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _photo(in_folder, "large.png", 420, 900)
-    assert main(["images", "large.png", "out", "--to", "vangogh", "--plan", "--memory", "30M"]) == 0
+    assert main(["images", "large.png", "out", "--to", "vangogh", "--plan", "--memory", "20M"]) == 0
     assert re.search(r"tiles of \d+ .* of memory and \d+ MB of scratch files", capsys.readouterr().out)
 
 
