@@ -108,8 +108,8 @@ def _fed_back(session: Session, image: Image, times: int) -> Image:
 
     def run(read: Callable[..., Batch], write: Callable[..., None]) -> None:
         for _ in range(times):
-            vectors.update(model._finish(model._run_pass(measuring, plan, read, write, vectors, {})))
-        model._run_pass(only, plan, read, write, vectors, {})
+            vectors.update(model.run_with(vectors, replace(plan, passes=(measuring,)), read, write))
+        model.run_with(vectors, plan, read, write)
 
     return _through(image, run)
 

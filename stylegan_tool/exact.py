@@ -28,6 +28,7 @@ from stylegan_tool.tiling import Span, plan_axis, round_up, smallest_tile
 
 Read: TypeAlias = Callable[[slice, slice], Batch]
 Write: TypeAlias = Callable[[slice, slice, Batch], None]
+Place: TypeAlias = tuple[slice, slice]
 Vectors: TypeAlias = dict[str, NDArray[np.float32]]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
@@ -36,6 +37,26 @@ SIDES = (384, 768, 1536, 256, 192, 128, 96, 64)
 GOOD_ENOUGH = 1.2  # times the least work of all sides
 # No plan that computes more than this many times what the plain model does: scratch files, or one tile, are faster.
 MOST_WORK = 3
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where one tile of a pass lies, tensor by tensor.
+
+    Attributes:
+        start, keep_stop: rows of the picture: the first that it reads, and where what it contributes ends.
+        taken: of what it starts from, the piece that it reads.
+        shape: (h,w) of what it makes, before it is trimmed.
+        kept: of what it makes, the piece that it contributes.
+        place: that piece in the whole tensor.
+    """
+
+    start: int
+    keep_stop: int
+    taken: Mapping[str, Place]
+    shape: Mapping[str, tuple[int, int]]
+    kept: Mapping[str, Place]
+    place: Mapping[str, Place]
 
 
 @dataclass(frozen=True)
@@ -52,9 +73,9 @@ class Pass:
     replaces: Mapping[str, str]
 
     @property
-    def tiles(self) -> list[tuple[Span, Span]]:
-        """The tiles as (row, column), band by band."""
-        return [(row, column) for row in self.rows for column in self.columns]
+    def n_tiles(self) -> int:
+        """How many tiles it has."""
+        return len(self.rows) * len(self.columns)
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,7 @@ class Plan:
     @property
     def n_tiles(self) -> int:
         """Tiles of one pass (the one with most)."""
-        return max(len(one.rows) * len(one.columns) for one in self.passes)
+        return max(one.n_tiles for one in self.passes)
 
     @property
     def memory_bytes(self) -> int:
@@ -109,6 +130,8 @@ class ExactModel:
                 f"{session.path} does not make an RGB picture of the same size", hint="Name another model with --model."
             )
         self._parts: dict[tuple[tuple[str, ...], int | None, bool], Part] = {}
+        self._placed_for: Plan | None = None
+        self._placed: dict[int, list[Tile]] = {}  # by the stage's level
 
     # Planning ---------------------------------------------------------------------------------------------
 
@@ -217,18 +240,17 @@ class ExactModel:
             if live_bytes > peak_bytes:
                 peak_bytes, peak = live_bytes, sorted(alive - {self.cut.image})
             alive -= {name for name in alive if last_read.get(name, 0) <= i}
-            area = sum(span.stop - span.start for span in rows) * sum(span.stop - span.start for span in columns)
+            area = _length(rows) * _length(columns)
             work += self.cut.multiplications(stage) * area / (height * width)
             passes.append(Pass(stage, rows, columns, replaces))
         tile_area = max((one.rows[0].stop - one.rows[0].start) * (one.columns[0].stop) for one in passes)
         tile_bytes = max(self.cut.working_bytes(stage) for stage in stages) * tile_area
         plain = sum(self.cut.multiplications(stage) for stage in self.cut.stages(self.cut.cuts))
-        n_tiles = max(len(one.rows) * len(one.columns) for one in passes)
         plan = Plan(
             height,
             width,
             side,
-            min(workers, n_tiles),
+            min(workers, max(one.n_tiles for one in passes)),
             tuple(passes),
             stored_bytes=peak_bytes,
             waiting_bytes=int(waiting),
@@ -277,12 +299,17 @@ class ExactModel:
         """
         if plan.on_disk:
             check_space(plan.stored_bytes)
-        with _arrays() as store:
-            vectors = Vectors()
-            for one in plan.passes:
+        self._run_passes(plan.passes, plan, read, write)
+
+    def _run_passes(self, passes: Sequence[Pass], plan: Plan, read: Read, write: Write) -> Vectors:
+        """Run these passes of a plan and return what they measured."""
+        vectors = Vectors()
+        with _arrays() as store, _workers(plan.workers) as pool:
+            for one in passes:
                 self._prepare(plan, one, store)
-                vectors |= self._finish(self._run_pass(one, plan, read, write, vectors, store))
+                vectors |= self._run_pass(one, plan, read, write, vectors, store, pool)
                 self._drop_unread(plan, one, store)
+        return vectors
 
     def one_pass(self, height: int, width: int, side: int, *, memory_bytes: int) -> Plan:
         """Return the plan that computes everything from the picture in one pass; its statistics come from elsewhere.
@@ -294,8 +321,8 @@ class ExactModel:
         only = Pass(stage, self._spans(stage, height, side), self._spans(stage, width, side), {})
         tile_bytes = int(self.cut.working_bytes(stage) * side**2)
         most = cpu_threads() if self.session.provider == "cpu" else 1
-        workers = max(1, min(len(only.tiles), most, memory_bytes // tile_bytes))
-        area = sum((row.stop - row.start) * (column.stop - column.start) for row, column in only.tiles)
+        workers = max(1, min(only.n_tiles, most, memory_bytes // tile_bytes))
+        area = _length(only.rows) * _length(only.columns)
         return Plan(
             height,
             width,
@@ -311,19 +338,12 @@ class ExactModel:
 
     def run_with_statistics_of(self, small: Plan, read_small: Read, plan: Plan, read: Read, write: Write) -> None:
         """Compute a picture by `one_pass` with the statistics of a small copy of it: fast, and approximate."""
-        vectors = self.measure(small, read_small)
-        with _arrays() as store:
-            self._run_pass(plan.passes[0], plan, read, write, vectors, store)
+        self.run_with(self._run_passes(small.passes[:-1], small, read_small, _nowhere), plan, read, write)
 
-    def measure(self, plan: Plan, read: Read) -> Vectors:
-        """Return mean and scale of every normalisation for a picture, by the names of normstats.vector_names."""
-        with _arrays() as store:
-            vectors = Vectors()
-            for one in plan.passes[:-1]:
-                self._prepare(plan, one, store)
-                vectors |= self._finish(self._run_pass(one, plan, read, _nowhere, vectors, store))
-                self._drop_unread(plan, one, store)
-        return vectors
+    def run_with(self, vectors: Vectors, plan: Plan, read: Read, write: Write) -> Vectors:
+        """Compute a picture by `one_pass` with these means and scales; return those of what the pass measures."""
+        with _arrays() as store, _workers(plan.workers) as pool:
+            return self._run_pass(plan.passes[0], plan, read, write, vectors, store, pool)
 
     def _finish(self, statistics: Mapping[str, Statistics]) -> Vectors:
         vectors: Vectors = {}
@@ -350,7 +370,7 @@ class ExactModel:
             del store[name]
 
     def _part(self, one: Pass, workers: int) -> Part:
-        stage, tiled = one.stage, len(one.tiles) > 1
+        stage, tiled = one.stage, one.n_tiles > 1
         threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // workers)
         key = ((*stage.taken, "->", *stage.made), threads, tiled)
         if key not in self._parts:
@@ -360,32 +380,93 @@ class ExactModel:
         return self._parts[key]
 
     def _run_pass(
-        self, one: Pass, plan: Plan, read: Read, write: Write, vectors: Vectors, store: Arrays
-    ) -> dict[str, Statistics]:
-        """Run one stage over its tiles and return the statistics of what it measured."""
-        whole = self._whole(plan.height, plan.width)
-        job = _Job(self.cut, one, plan, whole, read, write, vectors, store, self._part(one, plan.workers))
+        self,
+        one: Pass,
+        plan: Plan,
+        read: Read,
+        write: Write,
+        vectors: Vectors,
+        store: Arrays,
+        pool: ThreadPoolExecutor | None,
+    ) -> Vectors:
+        """Run one stage over its tiles and return mean and scale of the normalisations that it measured for."""
+        job = _Job(self.cut, one, read, write, vectors, store, self._part(one, plan.workers))
         totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
         waiting: deque[_Done] = deque()
-        tiles = one.tiles
-        for i, done in enumerate(_in_order(job.run_tile, tiles, plan.workers)):
+        tiles = self._tiles(one, plan)
+        for i, done in enumerate(_in_order(job.run_tile, tiles, pool, plan.workers)):
             for name, statistics in done.statistics.items():  # in the tiles' order: the same sum on every run
                 totals[name].add(statistics)
             if done.held:
                 waiting.append(done)
             # What takes another tensor's place is written when no later tile reads that place any more.
-            next_row = tiles[i + 1][0].start if i + 1 < len(tiles) else plan.height
-            while waiting and waiting[0].row.keep_stop <= next_row:
+            next_row = tiles[i + 1].start if i + 1 < len(tiles) else plan.height
+            while waiting and waiting[0].tile.keep_stop <= next_row:
                 job.store_tile(waiting.popleft())
-        return totals
+        return self._finish(totals)
+
+    def _tiles(self, one: Pass, plan: Plan) -> list[Tile]:
+        """Return the tiles of a pass, band by band; a film's frames share one plan, and are spared the arithmetic."""
+        if self._placed_for is not plan:
+            self._placed_for, self._placed = plan, {}
+        level = one.stage.level
+        if level not in self._placed:
+            places = [(row, column) for row in one.rows for column in one.columns]
+            self._placed[level] = [self._place_tile(one.stage, plan, row, column) for row, column in places]
+        return self._placed[level]
+
+    def _place_tile(self, stage: Stage, plan: Plan, row: Span, column: Span) -> Tile:
+        """Work out where one tile lies.
+
+        Raises:
+            ComputeError: it does not hold what it is to contribute, which is a bug.
+        """
+        whole = self._whole(plan.height, plan.width)
+
+        def grid(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Axis, Axis]:
+            y, x = whole[name]
+            return self._axis(name, *rows, plan.height, y.total), self._axis(name, *columns, plan.width, x.total)
+
+        grids = self.cut.trace(
+            stage.nodes,
+            {name: grid(name, (row.start, row.stop), (column.start, column.stop)) for name in stage.taken},
+        )
+        kept: dict[str, Place] = {}
+        place: dict[str, Place] = {}
+        for name in stage.made:
+            wanted = grid(name, (row.keep_start, row.keep_stop), (column.keep_start, column.keep_stop))
+            if not all(held.covers(one.start, one.stop) for held, one in zip(grids[name], wanted, strict=True)):
+                raise ComputeError(f"a tile of {name} does not hold what it should; this is a bug")
+            place[name] = _slices(wanted)
+            y, x = grids[name]
+            kept[name] = tuple(
+                slice(one.start - held.origin, one.stop - held.origin) for held, one in zip((y, x), wanted, strict=True)
+            )  # type: ignore[assignment]  # of length 2, like what it is made of
+        return Tile(
+            row.start,
+            row.keep_stop,
+            taken={name: _slices(grids[name]) for name in stage.taken},
+            shape={name: (grids[name][0].length, grids[name][1].length) for name in stage.made},
+            kept=kept,
+            place=place,
+        )
+
+    def _axis(self, name: str, start: int, stop: int, length: int, total: int) -> Axis:
+        """Return the picture's [start, stop) as the tensor holds it; the picture's end is the tensor's."""
+        scale = self.cut.scale[name]
+        return Axis.of_window(int(start * scale), total if stop == length else int(stop * scale), total)
+
+
+def _slices(grid: tuple[Axis, Axis]) -> Place:
+    y, x = grid
+    return slice(y.origin, y.origin + y.length), slice(x.origin, x.origin + x.length)
 
 
 @dataclass
 class _Done:
     """What one tile gave; `held` waits to be stored."""
 
-    row: Span
-    column: Span
+    tile: Tile
     statistics: dict[str, Statistics]
     held: Arrays
 
@@ -396,76 +477,46 @@ class _Job:
 
     cut: CutModel
     one: Pass
-    plan: Plan
-    whole: Mapping[str, tuple[Axis, Axis]]
     read: Read
     write: Write
     vectors: Vectors
     store: Arrays
     part: Part
 
-    def run_tile(self, tile: tuple[Span, Span]) -> _Done:
-        row, column = tile
+    def run_tile(self, tile: Tile) -> _Done:
         stage = self.one.stage
-        inputs = {name: self._gather(name, row, column) for name in stage.taken}
-        grids = self.cut.trace(stage.nodes, {name: self._grid(name, row, column) for name in stage.taken})
+        inputs = {name: self._gather(name, tile.taken[name]) for name in stage.taken}
         for norm in self.cut.norms_in(stage):
             inputs |= {name: self.vectors[name] for name in vector_names(norm)}
         made = self.part.run(inputs)
         statistics, held = {}, {}
         for name in stage.made:
-            kept = self._keep(name, made[name][0], grids[name], row, column)
+            if made[name].shape[2:] != tile.shape[name]:
+                raise ComputeError(f"a tile of {name} is {made[name].shape}, not {tile.shape[name]}; this is a bug")
+            kept = made[name][0][:, *tile.kept[name]]
             if name in stage.measured:
                 statistics[name] = Statistics.of(kept)
             if name == stage.output:
-                self.write(*self._place(name, row, column), kept[None])
+                self.write(*tile.place[name], kept[None])
             elif name in self.one.replaces:
                 held[name] = np.ascontiguousarray(kept)
             elif name in stage.stored:
-                self.store[name][:, *self._place(name, row, column)] = kept
-        return _Done(row, column, statistics, held)
+                self.store[name][:, *tile.place[name]] = kept
+        return _Done(tile, statistics, held)
 
     def store_tile(self, done: _Done) -> None:
         for name, kept in done.held.items():
-            self.store[name][:, *self._place(name, done.row, done.column)] = kept
+            self.store[name][:, *done.tile.place[name]] = kept
 
-    def _grid(self, name: str, row: Span, column: Span) -> tuple[Axis, Axis]:
-        y, x = self.whole[name]
-        return (
-            self._axis(name, row.start, row.stop, self.plan.height, y.total),
-            self._axis(name, column.start, column.stop, self.plan.width, x.total),
-        )
-
-    def _axis(self, name: str, start: int, stop: int, length: int, total: int) -> Axis:
-        """Return the picture's [start, stop) as the tensor holds it; the picture's end is the tensor's."""
-        scale = self.cut.scale[name]
-        return Axis.of_window(int(start * scale), total if stop == length else int(stop * scale), total)
-
-    def _gather(self, name: str, row: Span, column: Span) -> NDArray[Any]:
-        y, x = self._grid(name, row, column)
-        place = slice(y.origin, y.origin + y.length), slice(x.origin, x.origin + x.length)
+    def _gather(self, name: str, place: Place) -> NDArray[Any]:
         if name == self.cut.image:
             return self.read(*place)
         return np.ascontiguousarray(self.store[name][None, :, *place])
 
-    def _keep(self, name: str, made: NDArray[Any], grid: tuple[Axis, Axis], row: Span, column: Span) -> NDArray[Any]:
-        """Trim a tile to what it contributes."""
-        rows, columns = self._place(name, row, column)
-        y, x = grid
-        if made.shape[1:] != (y.length, x.length) or not (
-            y.covers(rows.start, rows.stop) and x.covers(columns.start, columns.stop)
-        ):
-            raise ComputeError(f"a tile of {name} does not hold what it should; this is a bug")
-        return made[:, rows.start - y.origin : rows.stop - y.origin, columns.start - x.origin : columns.stop - x.origin]
 
-    def _place(self, name: str, row: Span, column: Span) -> tuple[slice, slice]:
-        """Return where what is kept of a tile belongs in the whole tensor."""
-        y, x = self._grid(
-            name,
-            Span(row.keep_start, row.keep_stop, row.keep_start, row.keep_stop),
-            Span(column.keep_start, column.keep_stop, column.keep_start, column.keep_stop),
-        )
-        return slice(y.start, y.stop), slice(x.start, x.stop)
+def _length(spans: Sequence[Span]) -> int:
+    """Return how much all tiles of an axis hold together, halos counted each time."""
+    return sum(span.stop - span.start for span in spans)
 
 
 def _first_good(plans: Sequence[Plan]) -> Plan:
@@ -490,21 +541,28 @@ def _arrays() -> Iterator[Arrays]:
         store.clear()
 
 
+@contextmanager
+def _workers(n: int) -> Iterator[ThreadPoolExecutor | None]:
+    """Give `n` threads, or None for one; what has not begun when an error comes is not begun."""
+    pool = ThreadPoolExecutor(n) if n > 1 else None
+    try:
+        yield pool
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+
+
 def _in_order(
-    run: Callable[[tuple[Span, Span]], _Done], tiles: Sequence[tuple[Span, Span]], workers: int
+    run: Callable[[Tile], _Done], tiles: Sequence[Tile], pool: ThreadPoolExecutor | None, workers: int
 ) -> Iterator[_Done]:
     """Yield the results in the tiles' order, with up to `workers` at work and as many finished ones waiting."""
-    if workers == 1:
+    if pool is None:
         yield from map(run, tiles)
         return
     pending: deque[Future[_Done]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for tile in tiles:
-            pending.append(pool.submit(run, tile))
-            if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
-        while pending:
+    for tile in tiles:
+        pending.append(pool.submit(run, tile))
+        if len(pending) >= 2 * workers:
             yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    while pending:
+        yield pending.popleft().result()
