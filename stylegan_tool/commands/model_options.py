@@ -24,7 +24,7 @@ TileTextOption: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="auto|off|PX",
-        help="Tiles equal the untiled picture; auto chooses them by the memory. off is the same, slower and in more memory.",
+        help="Tiles equal the untiled picture; auto chooses their size. off: the same, slower, in more memory.",
     ),
 ]
 TileStatsOption: TypeAlias = Annotated[
