@@ -94,8 +94,8 @@ class CutDetector:
         from scenedetect.detectors.content_detector import ContentDetector
 
         self._timecode: Any = FrameTimecode
-        # A shortest scene would keep a cut back until later frames are known.
-        self._detector: Any = ContentDetector(min_scene_len=0)
+        # A shortest scene would keep a cut back until later frames are known; hue is noise where a film is dark.
+        self._detector: Any = ContentDetector(min_scene_len=0, luma_only=True)
         self._n_frames = 0
 
     def __call__(self, small: Bytes) -> bool:

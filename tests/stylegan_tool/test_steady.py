@@ -249,6 +249,12 @@ def test_cuts_are_found_at_once_and_pans_are_none() -> None:
     assert [number for number, frame in enumerate(film) if is_cut(frame)] == [6, 12, 14]
 
 
+def test_noise_in_the_dark_is_no_cut() -> None:
+    rng = np.random.default_rng(0)
+    is_cut = CutDetector()
+    assert not any(is_cut(rng.integers(0, 12, (HEIGHT, WIDTH, 3), np.uint8)) for _ in range(8))
+
+
 def test_flow_that_does_not_lead_back_or_leads_out_disagrees() -> None:
     back = np.zeros((10, 20, 2), np.float32)
     forth = np.zeros((10, 20, 2), np.float32)
