@@ -34,7 +34,7 @@ SPREAD, SPREAD_SHARE = (1, 3, 9, 27), 0.03  # grid points, and how much less eac
 GAP, GAP_SHARE = 0.5, 0.01  # as for flow_agrees, stricter
 MOST_APART = 12.0  # 8-bit steps; a source that differs more from its predecessor is not the same thing
 DISTANCE_SIGMA = 4.0  # pixels
-NO_FLICKER = 0.25  # 8-bit steps; with less excess than this, a share of it says nothing
+NO_FLICKER = 0.5  # 8-bit steps; with less excess than this, a share of it says nothing
 
 
 @dataclass(frozen=True)
