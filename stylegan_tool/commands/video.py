@@ -1,7 +1,7 @@
 """`sgt video`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -15,6 +15,24 @@ from stylegan_tool.commands.model_options import (
     ToOption,
 )
 
+if TYPE_CHECKING:
+    from stylegan_tool.video import FilmReport
+
+SteadyTextOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|0..1",
+        help="How much of each frame is carried on from the ones before, so that the film does not flicker. "
+        "off stylises every frame by itself.",
+    ),
+]
+ReportOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="NAME", help="Measure flicker and sharpness and write NAME.json and NAME.png, a plot. Takes time."
+    ),
+]
+
 
 def video(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A film that FFmpeg can read.")],
@@ -23,20 +41,8 @@ def video(
     to: ToOption = None,
     model: ModelOption = None,
     overwrite: OverwriteOption = False,
-    steady: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|0..1",
-            help="How much of each frame is carried on from the ones before, so that the film does not flicker. "
-            "off stylises every frame by itself.",
-        ),
-    ] = "auto",
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="NAME", help="Measure flicker and sharpness and write NAME.json and NAME.png, a plot. Takes time."
-        ),
-    ] = None,
+    steady: SteadyTextOption = "auto",
+    report: ReportOption = None,
     tile: TileTextOption = "auto",
     provider: ProviderOption = "auto",
     require_gpu: RequireGpuOption = False,
@@ -55,7 +61,6 @@ def video(
     """
     import time
 
-    from stylegan_tool.errors import PartialError
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import check_report, describe, write_report
     from stylegan_tool.opening import open_model
@@ -80,17 +85,20 @@ def video(
     seconds = time.monotonic() - started
     for note in made.notes:
         say(note)
-    sound = "with sound" if film.audio_tracks else "no sound"
-    say(
-        f"{made.frames} frames of {made.width}x{made.height}, {sound}, in {format_duration(seconds)} "
-        f"({made.frames / seconds:.3g} frames/s): {target}"
-    )
+    what = f"{made.frames} frames of {made.width}x{made.height}, {'with' if film.audio_tracks else 'no'} sound"
+    say(f"{what}, in {format_duration(seconds)} ({made.frames / seconds:.3g} frames/s): {target}")
     if report is not None and meter is not None:
         name = f"{session.info.style} {session.path.name}".strip()
-        paths = write_report(
-            report, meter.flicker, film=source.name, model=name, strength=strength, overwrite=overwrite
-        )
+        labels = {"film": source.name, "model": name}
+        paths = write_report(report, meter.flicker, **labels, strength=strength, overwrite=overwrite)
         say(f"{describe(meter.flicker)}: {paths[0]}, {paths[1]}")
+    _check_whole(made, source, target)
+
+
+def _check_whole(made: "FilmReport", source: Path, target: Path) -> None:
+    """Let a film that had to be repaired end in its own exit code, after all else is said."""
+    from stylegan_tool.errors import PartialError
+
     if made.repaired:
         raise PartialError(
             f"{made.repaired} damaged places in {source} were repaired; {target} is finished",
