@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.bench_steady import bench_steady
 from bench.bench_tiles import bench_tiles, photo
 from bench.figures import Figure, run_python, time_in_turn
 from stylegan_tool.demo_files import examples_folder
@@ -92,6 +93,7 @@ def main() -> None:
         lambda: bench_pictures(session),
         lambda: bench_tiles(session),
         lambda: bench_film(session),
+        bench_steady,
         bench_training,
     ]
     figures: list[Figure] = []

@@ -14,9 +14,10 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.image_files import Picture, read_picture, write_picture
 from stylegan_tool.models import DEFAULT_STYLE
 from stylegan_tool.opening import open_model
-from stylegan_tool.options import TileOption
+from stylegan_tool.options import SteadyOption, TileOption
 from stylegan_tool.pixels import Image
 from stylegan_tool.progress import Progress, format_duration
+from stylegan_tool.steady import choose_strength, steadied
 from stylegan_tool.stylize import Stylizer
 from stylegan_tool.video import convert_film, read_film_info
 
@@ -57,7 +58,8 @@ def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
     write_picture(out / SHEET, Picture(make_sheet(pairs), None, None, None), overwrite=True)
     _add_to_record(out / SHEET, out / RECORD)
     with Progress("film", read_film_info(clip).frames, "frames") as progress:
-        convert_film(clip, out / FILM, stylizer, overwrite=True, on_frame=progress.advance)
+        steady = steadied(stylizer, choose_strength(SteadyOption("auto")))
+        convert_film(clip, out / FILM, steady, overwrite=True, on_frame=progress.advance)
     _add_to_record(out / FILM, out / RECORD)
     say(f"{len(pictures)} pictures and a film in {format_duration(time.monotonic() - started)} on {session.label}")
     say(f"Look at {out / SHEET}, and play {out / FILM}")

@@ -36,6 +36,34 @@ class TileOption:
         )
 
 
+@dataclass(frozen=True)
+class SteadyOption:
+    """How steady a film is made: `auto` (as the model needs it), `off`, or a strength from 0 to 1."""
+
+    mode: str  # auto, off or fixed
+    strength: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "SteadyOption":
+        """Read 'auto', 'off' or a number from 0 to 1.
+
+        Raises:
+            UsageError: it is none of these.
+        """
+        if text in ("auto", "off"):
+            return cls(text)
+        try:
+            strength = float(text)
+        except ValueError:
+            strength = -1.0
+        if 0 <= strength <= 1:  # refuses nan too
+            return cls("fixed", strength)
+        raise UsageError(
+            f"--steady {text} is neither auto, off nor a number from 0 to 1",
+            hint="Type --steady auto, --steady off or, for example, --steady 0.7.",
+        )
+
+
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -204,8 +204,9 @@ def convert_film(
 ) -> FilmReport:
     """Write `source` to `target` with every picture passed through `stylize`.
 
-    `stylize` takes and returns uint8 (H,W,3) RGB of one size. What it raises passes through unchanged, after
-    the unfinished file is removed: `target` appears whole or not at all. `on_frame` is called once a frame.
+    `stylize` takes and returns uint8 (H,W,3) RGB of one size, once for each frame in their order. What it raises
+    passes through unchanged, after the unfinished file is removed: `target` appears whole or not at all. `on_frame`
+    is called once a frame.
 
     Raises:
         InputError: no film, nothing in it can be decoded, or its colours are of a kind that is not supported.

@@ -1,7 +1,7 @@
 """`sgt video`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -17,6 +17,24 @@ from stylegan_tool.commands.model_options import (
     ToOption,
 )
 
+if TYPE_CHECKING:
+    from stylegan_tool.video import FilmReport
+
+SteadyTextOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|0..1",
+        help="How much of each frame is carried on from the ones before, so that the film does not flicker. "
+        "off stylises every frame by itself.",
+    ),
+]
+ReportOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="NAME", help="Measure flicker and sharpness and write NAME.json and NAME.png, a plot. Takes time."
+    ),
+]
+
 
 def video(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A film that FFmpeg can read.")],
@@ -25,6 +43,8 @@ def video(
     to: ToOption = None,
     model: ModelOption = None,
     overwrite: OverwriteOption = False,
+    steady: SteadyTextOption = "auto",
+    report: ReportOption = None,
     tile: TileTextOption = "auto",
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
@@ -39,35 +59,53 @@ def video(
 
     sgt video in.mp4 out.mp4 --model runs/photo2vangogh-001
 
+    sgt video in.mp4 out.mp4 --steady 0.7 --report flicker    and flicker.json, flicker.png
+
     Frame for frame at the film's own times, size, rotation and colour; the output appears whole or not at all.
     """
     import time
 
-    from stylegan_tool.errors import PartialError
+    from stylegan_tool.flicker import FlickerMeter
+    from stylegan_tool.flicker_report import check_report, describe, write_report
     from stylegan_tool.opening import open_model
-    from stylegan_tool.options import TileOption, parse_size
+    from stylegan_tool.options import SteadyOption, TileOption, parse_size
     from stylegan_tool.progress import Progress, format_duration, say
+    from stylegan_tool.steady import choose_strength, steadied
     from stylegan_tool.stylize import Stylizer
     from stylegan_tool.video import check_target, convert_film, read_film_info
 
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
+    strength = choose_strength(SteadyOption.parse(steady))
     check_target(source, target, overwrite=overwrite)
+    if report is not None:
+        check_report(report, overwrite=overwrite)
     film = read_film_info(source)
     session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
+    meter = FlickerMeter() if report is not None else None
+    stylize = steadied(stylizer, strength, watch=meter.add if meter else None) if strength or meter else stylizer
     started = time.monotonic()
     with Progress("stylising", film.frames, "frames") as progress:
-        report = convert_film(source, target, stylizer, overwrite=overwrite, on_frame=progress.advance)
+        made = convert_film(source, target, stylize, overwrite=overwrite, on_frame=progress.advance)
     seconds = time.monotonic() - started
-    for note in report.notes:
+    for note in made.notes:
         say(note)
-    sound = "with sound" if film.audio_tracks else "no sound"
-    say(
-        f"{report.frames} frames of {report.width}x{report.height}, {sound}, in {format_duration(seconds)} "
-        f"({report.frames / seconds:.3g} frames/s): {target}"
-    )
-    if report.repaired:
+    what = f"{made.frames} frames of {made.width}x{made.height}, {'with' if film.audio_tracks else 'no'} sound"
+    say(f"{what}, in {format_duration(seconds)} ({made.frames / seconds:.3g} frames/s): {target}")
+    if report is not None and meter is not None:
+        name = f"{session.info.style} {session.path.name}".strip()
+        labels = {"film": source.name, "model": name}
+        paths = write_report(report, meter.flicker, **labels, strength=strength, overwrite=overwrite)
+        say(f"{describe(meter.flicker)}: {paths[0]}, {paths[1]}")
+    _check_whole(made, source, target)
+
+
+def _check_whole(made: "FilmReport", source: Path, target: Path) -> None:
+    """Let a film that had to be repaired end in its own exit code, after all else is said."""
+    from stylegan_tool.errors import PartialError
+
+    if made.repaired:
         raise PartialError(
-            f"{report.repaired} damaged places in {source} were repaired; {target} is finished",
+            f"{made.repaired} damaged places in {source} were repaired; {target} is finished",
             hint="Look at it; a better copy of the source would help.",
         )

@@ -11,7 +11,7 @@ from stylegan_tool import __version__
 from stylegan_tool.__main__ import main
 from stylegan_tool.cli import COMMANDS
 
-HEAVY = ("numpy", "onnxruntime", "torch", "cv2", "av", "PIL", "rich")
+HEAVY = ("numpy", "onnxruntime", "torch", "cv2", "av", "PIL", "rich", "scenedetect")
 
 
 def _loaded_after(argv: list[str]) -> set[str]:
