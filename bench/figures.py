@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RUNS = 5
+PAUSE_S = 0.2  # the runtime's threads spin for a while after a run, and would slow what comes next
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def time_in_turn(*actions: Callable[[], object]) -> list[float]:
     seconds: list[list[float]] = [[] for _ in actions]
     for run in range(RUNS + 1):
         for action, taken in zip(actions, seconds, strict=True):
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
             action()
             if run > 0:

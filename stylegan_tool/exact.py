@@ -37,6 +37,8 @@ SIDES = (384, 768, 1536, 256, 192, 128, 96, 64)
 GOOD_ENOUGH = 1.2  # times the least work of all sides
 # No plan that computes more than this many times what the plain model does: scratch files, or one tile, are faster.
 MOST_WORK = 3
+# Working memory up to here is kept for the next tile and the next picture, to the end of the program.
+MOST_KEPT = 2**30
 
 
 @dataclass(frozen=True)
@@ -369,14 +371,14 @@ class ExactModel:
         for name in [name for name in store if not any(name in one.stage.taken for one in later)]:
             del store[name]
 
-    def _part(self, one: Pass, workers: int) -> Part:
-        stage, tiled = one.stage, one.n_tiles > 1
-        threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // workers)
-        key = ((*stage.taken, "->", *stage.made), threads, tiled)
+    def _part(self, one: Pass, plan: Plan) -> Part:
+        stage = one.stage
+        share_memory = plan.workers * plan.tile_bytes <= MOST_KEPT
+        threads = None if self.session.provider != "cpu" else max(1, cpu_threads() // plan.workers)
+        key = ((*stage.taken, "->", *stage.made), threads, share_memory)
         if key not in self._parts:
             model = self.cut.stage_model(stage)
-            # A whole picture's memory is given back instead: it may be large.
-            self._parts[key] = self.session.open_part(model, threads=threads, share_memory=tiled)
+            self._parts[key] = self.session.open_part(model, threads=threads, share_memory=share_memory)
         return self._parts[key]
 
     def _run_pass(
@@ -390,7 +392,7 @@ class ExactModel:
         pool: ThreadPoolExecutor | None,
     ) -> Vectors:
         """Run one stage over its tiles and return mean and scale of the normalisations that it measured for."""
-        job = _Job(self.cut, one, read, write, vectors, store, self._part(one, plan.workers))
+        job = _Job(self.cut, one, read, write, vectors, store, self._part(one, plan))
         totals = {name: Statistics(self.cut.channels[name]) for name in one.stage.measured}
         waiting: deque[_Done] = deque()
         tiles = self._tiles(one, plan)

@@ -41,6 +41,7 @@ Bytes: TypeAlias = NDArray[np.uint8]
 AUTO_STRENGTH = 1.0
 FLOW_SIDE = 400  # pixels, the longer side of the picture on which flow is computed
 SMALLEST_FLOW_SIDE = 32  # pixels, which the pyramid of DIS needs
+PATCH = 16  # pixels; the usual 8 find little to hold on to in what is out of focus, and take as long
 FLOW_SIGMA = 1.0  # pixels; sharp pictures draw the flow towards whole pixels
 FLOW_GAP, FLOW_GAP_SHARE = 1.5, 0.05  # flows disagree from this on: squared pixels, and share of the squared motion
 SAME, OTHER = 12.0, 30.0  # 8-bit steps between two sources: up to the one the same thing, from the other on not
@@ -278,6 +279,8 @@ class _Flow:
     def __init__(self, *, finest_scale: int) -> None:
         self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_FAST)
         self._dis.setFinestScale(finest_scale)
+        self._dis.setPatchSize(PATCH)
+        self._dis.setPatchStride(PATCH // 2)
 
     def __call__(self, grey: Bytes, other: Bytes) -> Floats:
         """Return the motion from `grey` to `other`, (h,w,2)."""
