@@ -164,7 +164,7 @@ def _figures(name: str, flicker: Flicker) -> list[Figure]:
     error = flicker.warp_error
     assert error is not None
     note = f"warp error: source {error.source:.1f}, per frame {error.per_frame:.1f}, steady {error.steady:.1f}"
-    lost = 1 - flicker.sharpness_kept
+    lost = 1 - (flicker.sharpness_kept or 0)
     figures = [
         Figure(f"steady, {name}: sharpness lost", lost, goal=1 - LEAST_SHARPNESS),
         Figure(f"steady, {name}: distance in colour and form", flicker.distance, "/255", goal=MOST_DISTANCE),

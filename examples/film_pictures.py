@@ -67,7 +67,7 @@ def main(folder: Path, n_frames: int = 72) -> None:
         error, excess = flicker.warp_error, flicker.excess
         print(
             f"| {strength:g} | {error.steady if error else 0:.1f} | {max(0.0, excess or 0.0):.0%} "
-            f"| {flicker.sharpness_kept:.0%} | {flicker.distance:.1f} |"
+            f"| {flicker.sharpness_kept or 0:.0%} | {flicker.distance:.1f} |"
         )
     films = (sources, own, steady)
     beside_each_other([film[-1][SHOWN] for film in films]).save(folder / "side_by_side.jpg", quality=88)

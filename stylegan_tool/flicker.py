@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.pixels import Image
-from stylegan_tool.steady import FLOW_SIDE, Bytes, CutDetector, Floats, flow_agrees, shrink, warp
+from stylegan_tool.steady import Bytes, Floats, SourceMotion, flow_agrees, shrink, warp
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -34,6 +34,7 @@ SPREAD, SPREAD_SHARE = (1, 3, 9, 27), 0.03  # grid points, and how much less eac
 GAP, GAP_SHARE = 0.5, 0.01  # as for flow_agrees, stricter
 MOST_APART = 12.0  # 8-bit steps; a source that differs more from its predecessor is not the same thing
 DISTANCE_SIGMA = 4.0  # pixels
+NO_SHARPNESS = 0.1  # 8-bit steps; a plain film has none to keep
 NO_FLICKER = 0.5  # 8-bit steps; with less excess than this, a share of it says nothing
 
 
@@ -48,7 +49,10 @@ class Triple:
 
 @dataclass
 class Flicker:
-    """What was measured of a film: figures by frame; None where no motion leads there (first frames of scenes)."""
+    """What was measured of a film, by frame as it was decoded.
+
+    A warp error is None where no motion leads there (the first frame of a scene) and where the source was repeated.
+    """
 
     warp_errors: list[Triple | None] = field(default_factory=list)
     sharpnesses: list[Triple] = field(default_factory=list)
@@ -75,9 +79,11 @@ class Flicker:
         return _mean(self.sharpnesses)
 
     @property
-    def sharpness_kept(self) -> float:
-        """The steady film's sharpness as a share of the per-frame film's."""
-        return self.sharpness.steady / max(self.sharpness.per_frame, 1e-6)
+    def sharpness_kept(self) -> float | None:
+        """The steady film's sharpness as a share of the per-frame film's; None if that has none."""
+        if self.sharpness.per_frame < NO_SHARPNESS:
+            return None
+        return self.sharpness.steady / self.sharpness.per_frame
 
     @property
     def distance(self) -> float:
@@ -97,7 +103,7 @@ class FlickerMeter:
 
     def __init__(self) -> None:
         self.flicker = Flicker()
-        self._is_cut = CutDetector()
+        self._follow = SourceMotion()
         self._before: tuple[Image, Image, Image] | None = None
 
     def add(self, source: Image, per_frame: Image, steady: Image, *, motion: tuple[Floats, Mask] | None = None) -> None:
@@ -107,11 +113,12 @@ class FlickerMeter:
         is for films whose motion is known, and is otherwise measured.
         """
         frames = (source, per_frame, steady)
-        cut = self._is_cut(shrink(source, FLOW_SIDE))
-        if self._before is not None and cut:
+        repeated = self._before is not None and np.array_equal(source, self._before[0])
+        begins_scene = not repeated and self._follow(source).begins_scene
+        if self._before is not None and begins_scene:
             self.flicker.cuts.append(len(self.flicker.sharpnesses))
         errors = None
-        if self._before is not None and not cut:
+        if self._before is not None and not begins_scene and not repeated:
             back, holds = motion or measure_motion(source, self._before[0])
             if holds.any():
                 errors = Triple(*(_warp_error(*pair, back, holds) for pair in zip(frames, self._before, strict=True)))

@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, UsageError
 from stylegan_tool.flicker import Flicker, Triple
 from stylegan_tool.image_files import write_whole
 
 SCHEMA = 1
+LONGEST_NAME = 200  # bytes; file systems take 255, and a name for the unfinished file is longer
 SIZE = (1200, 560)  # pixels
 LEFT, TOP, RIGHT, BOTTOM = 84, 76, 1176, 486  # of the axes
 FONT_SIZE = 20
@@ -32,6 +33,8 @@ LINES = {
 
 def report_paths(name: Path) -> tuple[Path, Path]:
     """Return the names of the JSON and the PNG; a suffix .json or .png of `name` is left out first."""
+    if not name.name:
+        raise UsageError(f"--report {name} names no file", hint="Type a name without a suffix: --report flicker")
     stem = name.with_suffix("") if name.suffix.lower() in (".json", ".png") else name
     return stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".png")
 
@@ -40,14 +43,17 @@ def check_report(name: Path, *, overwrite: bool) -> None:
     """Refuse now what would otherwise be refused after the film is made.
 
     Raises:
+        UsageError: `name` is none.
         OutputError: a file is there already and `overwrite` is not set, or the folder is missing or not writable.
     """
     paths = report_paths(name)
     folder = paths[0].parent
+    if len(os.fsencode(paths[0].name)) > LONGEST_NAME:
+        raise OutputError(f"the report's name is too long: {name}", hint="Give --report a shorter name.")
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"the report's folder is missing or not writable: {folder}", hint=f"mkdir -p '{folder}'")
     for path in paths:
-        if path.is_dir() or (path.exists() and not overwrite):
+        if path.is_dir() or (os.path.lexists(path) and not overwrite):
             raise OutputError(f"{path} exists", hint="Add --overwrite to replace it, or give --report another name.")
 
 
@@ -60,6 +66,7 @@ def write_report(
         OutputError: see check_report; or they cannot be written.
     """
     json_path, png_path = report_paths(name)
+    film, model = (os.fsencode(text).decode(errors="replace") for text in (film, model))  # names need not be UTF-8
     fields = {"schema": SCHEMA, "film": film, "model": model, "strength": strength, **figures(flicker)}
     text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(json_path, text.encode(), overwrite=overwrite)
@@ -73,12 +80,13 @@ def figures(flicker: Flicker) -> dict[str, object]:
     """Return the figures as they stand in the JSON: means, and the warp errors by frame.
 
     `warp_error`, `sharpness` and `distance` are in 8-bit steps, `excess` and `sharpness_kept` are shares of the
-    per-frame film's. null stands where there is nothing to measure: the first frame of a scene has no predecessor,
-    and a film that does not flicker frame by frame has no excess.
+    per-frame film's. Frames are counted as they were decoded. null stands where there is nothing to measure: the
+    first frame of a scene has no predecessor, and a film that does not flicker frame by frame has no excess.
     """
     error = flicker.warp_error
     return {
         "frames": len(flicker.sharpnesses),
+        "measured_frames": sum(errors is not None for errors in flicker.warp_errors),
         "cuts": flicker.cuts,
         "warp_error": dataclasses.asdict(error) if error else None,
         "excess": flicker.excess,
@@ -100,7 +108,11 @@ def describe(flicker: Flicker) -> str:
         parts.append(f"warp error {error.steady:.1f} (frame by frame {error.per_frame:.1f}, source {error.source:.1f})")
     if excess is not None:
         parts.append(f"{max(0.0, excess):.0%} of the flicker left")
-    return ", ".join([*parts, f"{flicker.sharpness_kept:.0%} of the sharpness kept"])
+    if flicker.sharpness_kept is not None:
+        parts.append(f"{flicker.sharpness_kept:.0%} of the sharpness kept")
+    measured = sum(errors is not None for errors in flicker.warp_errors)
+    cuts = f"{len(flicker.cuts)} cut{'s' * (len(flicker.cuts) != 1)}"
+    return f"{', '.join(parts)} ({measured} of {len(flicker.sharpnesses)} frames measured, {cuts})".strip()
 
 
 def draw_plot(flicker: Flicker, *, title: str) -> PilImage.Image:

@@ -44,6 +44,8 @@ SMALLEST_FLOW_SIDE = 32  # pixels, which the pyramid of DIS needs
 PATCH = 16  # pixels; the usual 8 find little to hold on to in what is out of focus, and take as long
 FLOW_SIGMA = 1.0  # pixels; sharp pictures draw the flow towards whole pixels
 FLOW_GAP, FLOW_GAP_SHARE = 1.5, 0.05  # flows disagree from this on: squared pixels, and share of the squared motion
+STILL, LEAST_CHANGED = 4.0, 0.3  # 8-bit steps that are no change, and share of a picture that a cut changes at least
+SAME_SCENE = 0.25  # mean trust between two sources; fast pans keep 0.7 and more, cuts 0.1 and less
 SAME, OTHER = 12.0, 30.0  # 8-bit steps between two sources: up to the one the same thing, from the other on not
 KEY_FRAMES = 16  # between two keys: more are steadier, and stretch the texture more in a zoom
 KEY_SHARE = 1 / 6  # of each frame: less is steadier, more is sharper
@@ -84,26 +86,6 @@ def steadied(
         return steady
 
     return stylize_steadily
-
-
-class CutDetector:
-    """Says whether a scene begins, from a frame and the one before alone (PySceneDetect's content detector)."""
-
-    def __init__(self) -> None:
-        # Imported here: it takes 0.1 s, and only films need it.
-        from scenedetect.common import FrameTimecode
-        from scenedetect.detectors.content_detector import ContentDetector
-
-        self._timecode: Any = FrameTimecode
-        # A shortest scene would keep a cut back until later frames are known; hue is noise where a film is dark.
-        self._detector: Any = ContentDetector(min_scene_len=0, luma_only=True)
-        self._n_frames = 0
-
-    def __call__(self, small: Bytes) -> bool:
-        """Take the next frame, uint8 (h,w,3) RGB, small and of one size; return whether a scene begins with it."""
-        timecode = self._timecode(self._n_frames, 25.0)  # the rate plays no part
-        self._n_frames += 1
-        return bool(self._detector.process_frame(timecode, cv2.cvtColor(small, cv2.COLOR_RGB2BGR)))
 
 
 def shrink(image: Image, longest: int) -> Bytes:
@@ -184,14 +166,58 @@ class _Layer:
         motion = cast("Floats", cv2.resize(motion, (width, height), interpolation=cv2.INTER_LINEAR))
         return warp(self.picture, motion, cv2.INTER_CUBIC)
 
-    def trust(self, source_here: Floats, source: Floats) -> Floats:
-        """Return how far the layer counts where, by what its source looks like here and the present one does."""
-        difference = cv2.absdiff(source_here, source)
-        apart = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
-        alike = np.clip((OTHER - cv2.blur(apart, (3, 3))) / (OTHER - SAME), 0.0, 1.0)
-        # Flow is smooth across the edges of things and stretches what is beside them, hence a pixel less.
-        seen = cv2.erode((self.seen > 0.9).astype(np.float32), np.ones((3, 3), np.uint8))
-        return cast("Floats", cv2.blur(seen * alike, (3, 3)))
+
+def _trust(source_here: Floats, source: Floats, seen: Floats) -> Floats:
+    """Return how far a layer counts where, by what its source looks like here and the present one does."""
+    difference = cv2.absdiff(source_here, source)
+    apart = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
+    alike = np.clip((OTHER - cv2.blur(apart, (3, 3))) / (OTHER - SAME), 0.0, 1.0)
+    # Flow is smooth across the edges of things and stretches what is beside them, hence a pixel less.
+    reached = cv2.erode((seen > 0.9).astype(np.float32), np.ones((3, 3), np.uint8))
+    return cast("Floats", cv2.blur(reached * alike, (3, 3)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of a frame's source, small: `colours` (h,w,3), and the way `back` (h,w,2) to the frame before.
+
+    `agrees` (h,w) is 1 where the way back can be relied on, and `begins_scene` says that there is none.
+    """
+
+    colours: Floats
+    back: Floats
+    agrees: Floats
+    begins_scene: bool
+
+
+class SourceMotion:
+    """Follows the source of a film, frame after frame, and finds where scenes begin.
+
+    A cut is where the way back, looked for everywhere, leads to the same thing nearly nowhere. Thresholds on how much
+    a picture changes (the usual detectors) take every frame of a fast pan for a cut, and miss cuts in the dark.
+    """
+
+    def __init__(self) -> None:
+        self._back_flow = _Flow(finest_scale=0)  # texture is carried by it
+        self._forth_flow = _Flow(finest_scale=1)  # only a check, for a quarter of the time
+        self._before: tuple[Bytes, Floats] | None = None
+
+    def __call__(self, source: Image) -> Step:
+        """Take the next frame, uint8 (H,W,3) RGB, all of one size."""
+        small = shrink(source, FLOW_SIDE)
+        grey, colours = _flow_picture(small), small.astype(np.float32)
+        before, self._before = self._before, (grey, colours)
+        if before is None:
+            still = np.zeros((*grey.shape, 2), np.float32)
+            return Step(colours, still, np.zeros(grey.shape, np.float32), begins_scene=True)
+        grey_before, colours_before = before
+        back, forth = self._back_flow(grey, grey_before), self._forth_flow(grey_before, grey)
+        agrees = flow_agrees(back, forth, gap=FLOW_GAP, gap_share=FLOW_GAP_SHARE).astype(np.float32)
+        # Black bars stay the same across a cut: what has not changed says nothing.
+        changed = cv2.absdiff(colours, colours_before).max(-1) > STILL
+        same = _trust(warp(colours_before, back, cv2.INTER_LINEAR), colours, agrees)
+        cut = changed.mean() > LEAST_CHANGED and same[changed].mean() < SAME_SCENE
+        return Step(colours, back, agrees, begins_scene=bool(cut))
 
 
 class Steadier:
@@ -200,18 +226,16 @@ class Steadier:
     Args:
         strength: how much of the layers is mixed in, 0 <= strength <= 1; 0 leaves every frame as it is.
 
-    Knows the frames before and none after. Holds three pictures of the film's size and a few small ones.
+    Knows the frames before and none after. Holds three pictures of the film's size and a few small ones; at work it
+    takes about 60 bytes a pixel (0.5 GB at 3840x2160).
     """
 
     def __init__(self, strength: float = 1.0) -> None:
         if not 0 <= strength <= 1:
             raise ValueError(f"strength is from 0 to 1, not {strength}")
         self.strength = strength
-        self._back_flow = _Flow(finest_scale=0)  # texture is carried by it
-        self._forth_flow = _Flow(finest_scale=1)  # only a check, for a quarter of the time
-        self._is_cut = CutDetector()
+        self._follow = SourceMotion()
         self._source: Image | None = None  # of the frame before; what follows is there from the first frame on
-        self._grey: Bytes
         self._key: _Layer
         self._key_age = 0  # frames
         self._last: _Layer
@@ -231,14 +255,13 @@ class Steadier:
             return stylized
         if self._source is not None and np.array_equal(source, self._source):
             return self._last.picture
-        small = shrink(source, FLOW_SIDE)
-        grey, colours = _flow_picture(small), small.astype(np.float32)
-        if self._is_cut(small) or self._source is None:
-            self._last = _Layer.of(stylized, colours)
-            self._key, self._key_age = _Layer.of(stylized, colours), 0
+        step = self._follow(source)
+        if step.begins_scene:
+            self._last = _Layer.of(stylized, step.colours)
+            self._key, self._key_age = _Layer.of(stylized, step.colours), 0
         else:
-            self._last = self._compose(grey, colours, stylized)
-        self._source, self._grey = source, grey
+            self._last = self._compose(step, stylized)
+        self._source = source
         return self._last.picture
 
     def _check(self, source: Image, stylized: Image) -> None:
@@ -247,15 +270,16 @@ class Steadier:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape != wanted:
                 raise ValueError(f"frames are uint8 of {wanted}, not {image.dtype} {image.shape}")
 
-    def _compose(self, grey: Bytes, colours: Floats, stylized: Image) -> _Layer:
+    def _compose(self, step: Step, stylized: Image) -> _Layer:
         """Carry both layers to the present frame; return what they and the frame's own picture make together."""
-        back, forth = self._back_flow(grey, self._grey), self._forth_flow(self._grey, grey)
-        agrees = flow_agrees(back, forth, gap=FLOW_GAP, gap_share=FLOW_GAP_SHARE).astype(np.float32)
+        colours = step.colours
         layers = (self._key, self._last)
         for layer in layers:
-            layer.carry(back, agrees)
+            layer.carry(step.back, step.agrees)
         sources = [layer.source_here() for layer in layers]
-        key_trust, last_trust = (layer.trust(there, colours) for layer, there in zip(layers, sources, strict=True))
+        key_trust, last_trust = (
+            _trust(there, colours, layer.seen) for layer, there in zip(layers, sources, strict=True)
+        )
         key_weight = KEY_SHARE * key_trust
         weights = [key_weight, last_trust * (1 - key_weight)]
         picture = self._mix([layer.picture_here() for layer in layers], weights, stylized)

@@ -74,7 +74,7 @@ _ACCURATE = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 
-_STEADY_S = 0.002  # gaps between frames may differ by this much (Matroska rounds to 0.001 s) in a constant rate
+_CONSTANT_S = 0.002  # gaps between frames may differ by this much (Matroska rounds to 0.001 s) in a constant rate
 _CUT_SHORT_S = 0.5  # a film that ends this much before what its header says has lost its end
 _TONE_RATE = 48000  # samples a second
 
@@ -215,7 +215,7 @@ def convert_film(
     """
     check_target(source, target, overwrite=overwrite)
     look = _look_at(source)
-    plan, plan_notes = _plan_video(look, target, steady=_is_steady(source))
+    plan, plan_notes = _plan_video(look, target, constant_rate=_has_constant_rate(source))
     with _part_file(target, overwrite=overwrite) as part, _Reader(source, look) as reader:
         with _Writer(part, target, plan) as writer:
             writer.copy_metadata(reader.container)
@@ -374,7 +374,7 @@ def _first_frame(path: Path, container: InputContainer, video: VideoStream) -> V
     raise InputError(f"no frame of {path} can be decoded", hint="Play it to see whether it is damaged.")
 
 
-def _is_steady(path: Path) -> bool:
+def _has_constant_rate(path: Path) -> bool:
     """Whether the frames come at one rate, judged by the time stamps of all packets; nothing is decoded."""
     container, video = _open_film(path)
     shortest, longest, before = math.inf, 0.0, None
@@ -385,7 +385,7 @@ def _is_steady(path: Path) -> bool:
             if before is not None:
                 gap_s = float((packet.dts - before) * packet.time_base)
                 shortest, longest = min(shortest, gap_s), max(longest, gap_s)
-                if longest - shortest > _STEADY_S:
+                if longest - shortest > _CONSTANT_S:
                     return False
             before = packet.dts
     return True
@@ -772,7 +772,7 @@ def _choose_encoder(container: str, width: int, height: int, *, hdr: bool) -> tu
     return choice
 
 
-def _plan_video(look: _Look, target: Path, *, steady: bool) -> tuple[_Plan, list[str]]:
+def _plan_video(look: _Look, target: Path, *, constant_rate: bool) -> tuple[_Plan, list[str]]:
     """Decide how the pictures are encoded.
 
     Raises:
@@ -801,7 +801,7 @@ def _plan_video(look: _Look, target: Path, *, steady: bool) -> tuple[_Plan, list
         pixel_shape=look.pixel_shape,
         # MP4 stores decoding times, so so with B-frames a variable rate gives a wrong length.
         # Given one or two frames and leave to reorder them, libx265 makes up decoding times.
-        b_frames=(steady or container == "matroska") and encoder != "libx265",
+        b_frames=(constant_rate or container == "matroska") and encoder != "libx265",
     )
     return plan, notes
 

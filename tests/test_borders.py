@@ -23,7 +23,6 @@ ONLY_IN = {
     "onnx": {"normstats.py", "operators.py"},
     "av": {"video.py"},
     "rich": {"progress.py"},
-    "scenedetect": {"steady.py"},
 }
 
 
@@ -56,14 +55,5 @@ def test_stylising_loads_no_torch() -> None:
     code = (
         "import sys, stylegan_tool.stylize, stylegan_tool.batch, stylegan_tool.video, stylegan_tool.demo, "
         "stylegan_tool.diagnosis\nassert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_scene_detection_is_loaded_only_where_a_film_is_made_steady() -> None:
-    code = (
-        "import sys, stylegan_tool.steady, stylegan_tool.flicker_report, stylegan_tool.demo\n"
-        "assert 'scenedetect' not in sys.modules\n"
-        "stylegan_tool.steady.Steadier()\nassert 'scenedetect' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,5 @@
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.demo_files import examples_folder
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, SgtError
 from stylegan_tool.flicker import Flicker, FlickerMeter, Triple, measure_motion
 from stylegan_tool.flicker_report import SIZE, check_report, describe, draw_plot, figures, report_paths, write_report
 from stylegan_tool.image_files import read_picture
@@ -168,7 +169,7 @@ def test_the_line_for_people() -> None:
     line = describe(some_flicker())
     assert line.startswith("warp error 3.")
     assert "of the flicker left" in line
-    assert line.endswith("90% of the sharpness kept")
+    assert line.endswith("90% of the sharpness kept (38 of 40 frames measured, 1 cut)")
 
 
 def test_a_report_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -196,7 +197,9 @@ def model(tmp_path: Path) -> Path:
 
 def test_a_film_and_its_report(film: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["video", "in.mp4", "out.mp4", "--model", str(model), "--report", "flicker"]) == 0
-    assert "of the sharpness kept: flicker.json, flicker.png" in capsys.readouterr().err
+    assert (
+        "of the sharpness kept (5 of 6 frames measured, 0 cuts): flicker.json, flicker.png" in capsys.readouterr().err
+    )
     fields = json.loads((film.parent / "flicker.json").read_text(encoding="utf-8"))
     assert (fields["film"], fields["model"], fields["strength"]) == ("in.mp4", "blurred A2B.onnx", 1)
     assert fields["frames"] == 6
@@ -216,3 +219,37 @@ def test_off_measures_too(film: Path, model: Path) -> None:
 def test_a_strength_that_is_none_is_a_usage_error(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["video", "in.mp4", "out.mp4", "--steady", "very"]) == 2
     assert "--steady very" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "x" * 240])
+def test_a_report_without_a_proper_name_is_refused(name: str) -> None:
+    with pytest.raises(SgtError, match="report"):
+        check_report(Path(name), overwrite=False)
+
+
+def test_a_link_to_nowhere_is_there_already(tmp_path: Path) -> None:
+    (tmp_path / "r.json").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match=r"r\.json exists"):
+        check_report(tmp_path / "r", overwrite=False)
+
+
+def test_a_films_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    meter = FlickerMeter()
+    frame = np.zeros((16, 16, 3), np.uint8)
+    meter.add(frame, frame, frame)
+    path, _ = write_report(
+        tmp_path / "r", meter.flicker, film=os.fsdecode(b"f\xff.mp4"), model="m", strength=1, overwrite=False
+    )
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    assert fields["film"] == "f\ufffd.mp4"
+    assert fields["sharpness_kept"] is None
+
+
+def test_repeated_frames_are_not_measured() -> None:
+    """They would dilute the flicker of those that move."""
+    meter = FlickerMeter()
+    frame = np.zeros((16, 16, 3), np.uint8)
+    for _ in range(4):
+        meter.add(frame, frame, frame)
+    assert meter.flicker.warp_errors == [None] * 4
+    assert meter.flicker.cuts == []

@@ -13,7 +13,7 @@ from stylegan_tool.flicker import FlickerMeter
 from stylegan_tool.image_files import read_picture
 from stylegan_tool.options import SteadyOption
 from stylegan_tool.pixels import Image
-from stylegan_tool.steady import CutDetector, Steadier, choose_strength, flow_agrees, steadied
+from stylegan_tool.steady import SourceMotion, Steadier, choose_strength, flow_agrees, steadied
 
 HEIGHT, WIDTH = 96, 160
 Film = list[Any]  # of uint8 (HEIGHT,WIDTH,3); OpenCV's types are wider than Image
@@ -79,6 +79,7 @@ def test_flicker_goes_and_sharpness_colour_and_form_stay(name: str, step: int) -
     excess = meter.flicker.excess
     assert excess is not None
     assert excess < 0.35
+    assert meter.flicker.sharpness_kept is not None
     assert meter.flicker.sharpness_kept > 0.85
     assert meter.flicker.distance < 3
 
@@ -222,8 +223,10 @@ def test_what_it_was_given_is_not_changed() -> None:
     film = pan(5)
     pictures = stylized(film)
     copies = [frame.copy() for frame in (*film, *pictures)]
-    results = steady(film, pictures)
-    kept = [result.copy() for result in results]
+    steadier, results, kept = Steadier(), [], []
+    for source, picture in zip(film, pictures, strict=True):
+        results.append(steadier(source, picture))
+        kept.append(results[-1].copy())
     assert all(np.array_equal(one, other) for one, other in zip((*film, *pictures), copies, strict=True))
     assert all(np.array_equal(one, other) for one, other in zip(results, kept, strict=True))
 
@@ -243,16 +246,45 @@ def test_another_size_or_type_is_refused() -> None:
 # Around it ------------------------------------------------------------------------------------------------
 
 
-def test_cuts_are_found_at_once_and_pans_are_none() -> None:
+def cuts(film: Film) -> list[int]:
+    follow = SourceMotion()
+    return [number for number, frame in enumerate(film) if follow(frame).begins_scene][1:]  # but the first
+
+
+def darker(film: Film, share: float) -> Film:
+    return [np.rint(frame * share).astype(np.uint8) for frame in film]
+
+
+def test_cuts_are_found_at_once_in_the_light_and_in_the_dark() -> None:
     film = pan(6) + pan(6, "sunset") + pan(2, "coffee") + pan(6)
-    is_cut = CutDetector()
-    assert [number for number, frame in enumerate(film) if is_cut(frame)] == [6, 12, 14]
+    assert cuts(film) == [6, 12, 14]
+    assert cuts(darker(film, 0.35)) == [6, 12, 14]
+
+
+def test_a_cut_between_black_bars_is_found() -> None:
+    film = pan(4) + pan(4, "sunset")
+    for frame in film:
+        frame[:20] = frame[-20:] = 0
+    assert cuts(film) == [4]
+
+
+@pytest.mark.parametrize("step", [2, 4, 8])
+@pytest.mark.parametrize("name", ["stream", "mountain", "meadow"])
+def test_a_pan_over_fine_detail_is_no_cut(name: str, step: int) -> None:
+    assert cuts(pan(12, name, step=step)) == []
+
+
+def test_somebody_who_moves_before_a_wall_is_no_cut() -> None:
+    rng = np.random.default_rng(0)
+    film = [np.full((HEIGHT, WIDTH, 3), 120, np.uint8) for _ in range(6)]
+    for frame in film:  # what moves cannot be followed at all
+        frame[30:70, 60:100] = rng.integers(0, 256, (40, 40, 3))
+    assert cuts(film) == []
 
 
 def test_noise_in_the_dark_is_no_cut() -> None:
     rng = np.random.default_rng(0)
-    is_cut = CutDetector()
-    assert not any(is_cut(rng.integers(0, 12, (HEIGHT, WIDTH, 3), np.uint8)) for _ in range(8))
+    assert cuts([rng.integers(0, 12, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(8)]) == []
 
 
 def test_flow_that_does_not_lead_back_or_leads_out_disagrees() -> None:
