@@ -338,9 +338,13 @@ def _enlarge(values: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pull(mixed: Bytes, own: Bytes) -> Bytes:
-    """Bring what a Gaussian of LOW_SIGMA leaves of `mixed` nearer to what it leaves of `own`, in place."""
+    """Bring what a Gaussian of LOW_SIGMA leaves of `mixed` nearer to what it leaves of `own`, in place.
+
+    The mean of the whole frame is brought there in full: a flash or a fade must not linger.
+    """
     difference = cv2.subtract(_quarter(own), _quarter(mixed), dtype=cv2.CV_32F)
-    low = LOW_PULL * cv2.GaussianBlur(difference, (0, 0), LOW_SIGMA / _QUARTER)
+    mean = difference.mean(axis=(0, 1))
+    low = LOW_PULL * cv2.GaussianBlur(difference - mean, (0, 0), LOW_SIGMA / _QUARTER) + mean
     return cast("Bytes", cv2.add(mixed, _enlarge(low, mixed), dst=mixed, dtype=cv2.CV_8U))
 
 

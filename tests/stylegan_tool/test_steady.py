@@ -178,6 +178,15 @@ def test_a_dissolve_leaves_no_ghost(n_frames: int) -> None:
         assert blurred(result - (0.8 * source + 25)).max() < 8
 
 
+@pytest.mark.parametrize("brighter", [10, 20])
+def test_a_flash_does_not_linger(brighter: int) -> None:
+    film = pan(12)
+    film[6] = np.clip(film[6].astype(int) + brighter, 0, 255).astype(np.uint8)
+    pictures = stylized(film)
+    for result, picture in zip(steady(film, pictures), pictures, strict=True):
+        assert abs(float(result.mean()) - float(picture.mean())) < 1
+
+
 def test_a_thing_that_passes_leaves_no_trail() -> None:
     background = pan(1, "meadow")[0]
     film = []
