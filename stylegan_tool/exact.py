@@ -162,7 +162,7 @@ class ExactModel:
         if whole.memory_bytes <= memory_bytes:
             return whole
         raise MemoryShortError(
-            f"{self.session.path.name} cannot be cut into tiles that fit {memory_bytes / 2**20:.0f} MB",
+            f"{self.session.path.name} cannot be cut into tiles that fit {memory_bytes / 2**20:.1f} MB",
             hint=f"Allow more: --memory {math.ceil(whole.memory_bytes / 2**30)}G, or choose tiles: "
             f"--tile {max(SIDES[0], 2 * self.least_side)}",
         )

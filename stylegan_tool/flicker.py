@@ -114,11 +114,11 @@ class FlickerMeter:
         """
         frames = (source, per_frame, steady)
         repeated = self._before is not None and np.array_equal(source, self._before[0])
-        begins_scene = not repeated and self._follow(source).begins_scene
-        if self._before is not None and begins_scene:
+        step = None if repeated else self._follow(source)
+        if step is not None and step.is_cut:
             self.flicker.cuts.append(len(self.flicker.sharpnesses))
         errors = None
-        if self._before is not None and not begins_scene and not repeated:
+        if self._before is not None and step is not None and not step.is_cut:
             back, holds = motion or measure_motion(source, self._before[0])
             if holds.any():
                 errors = Triple(*(_warp_error(*pair, back, holds) for pair in zip(frames, self._before, strict=True)))

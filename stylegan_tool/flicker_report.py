@@ -33,7 +33,7 @@ LINES = {
 
 def report_paths(name: Path) -> tuple[Path, Path]:
     """Return the names of the JSON and the PNG; a suffix .json or .png of `name` is left out first."""
-    if not name.name:
+    if name.name in ("", ".."):
         raise UsageError(f"--report {name} names no file", hint="Type a name without a suffix: --report flicker")
     stem = name.with_suffix("") if name.suffix.lower() in (".json", ".png") else name
     return stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".png")

@@ -45,6 +45,7 @@ PATCH = 16  # pixels; the usual 8 find little to hold on to in what is out of fo
 FLOW_SIGMA = 1.0  # pixels; sharp pictures draw the flow towards whole pixels
 FLOW_GAP, FLOW_GAP_SHARE = 1.5, 0.05  # flows disagree from this on: squared pixels, and share of the squared motion
 STILL, LEAST_CHANGED = 4.0, 0.3  # 8-bit steps that are no change, and share of a picture that a cut changes at least
+PLAIN = 1.5  # 8-bit steps; a source that deviates less from its mean shows nothing
 SAME_SCENE = 0.25  # mean trust between two sources; fast pans keep 0.7 and more, cuts 0.1 and less
 SAME, OTHER = 12.0, 30.0  # 8-bit steps between two sources: up to the one the same thing, from the other on not
 KEY_FRAMES = 16  # between two keys: more are steadier, and stretch the texture more in a zoom
@@ -54,6 +55,7 @@ LOW_SIGMA = 4.0  # pixels of the film
 LOW_PULL = 0.5  # share of the difference in colour and form that is taken back
 FINE_SIGMA = 0.8  # pixels of the film; what a Gaussian of it takes away is the finest band
 FINE_SHARE = 0.95  # of the own picture's finest contrast that is asked for; the last of it costs most steadiness
+SAME_FORM, OTHER_FORM = 25.0, 45.0  # 8-bit steps between results, coarsely: as SAME and OTHER for sources
 MOST_GAIN, LEAST_GAIN = 2.0, 0.6  # of the finest band, and of the next
 _QUARTER = 4  # what is left at this part of the size is below the finest two bands
 
@@ -181,13 +183,15 @@ def _trust(source_here: Floats, source: Floats, seen: Floats) -> Floats:
 class Step:
     """What is known of a frame's source, small: `colours` (h,w,3), and the way `back` (h,w,2) to the frame before.
 
-    `agrees` (h,w) is 1 where the way back can be relied on, and `begins_scene` says that there is none.
+    `agrees` (h,w) is 1 where the way back can be relied on. `begins_scene` says that nothing leads back: at a cut, at
+    the film's first frame, and beside a plain one.
     """
 
     colours: Floats
     back: Floats
     agrees: Floats
     begins_scene: bool
+    is_cut: bool = False
 
 
 class SourceMotion:
@@ -217,7 +221,9 @@ class SourceMotion:
         changed = cv2.absdiff(colours, colours_before).max(-1) > STILL
         same = _trust(warp(colours_before, back, cv2.INTER_LINEAR), colours, agrees)
         cut = changed.mean() > LEAST_CHANGED and same[changed].mean() < SAME_SCENE
-        return Step(colours, back, agrees, begins_scene=bool(cut))
+        # A fade ends in a plain frame, gently: nothing is carried into it, or out of it.
+        plain = min(float(frame.std(axis=(0, 1)).max()) for frame in (colours, colours_before)) < PLAIN
+        return Step(colours, back, agrees, begins_scene=bool(cut or plain), is_cut=bool(cut))
 
 
 class Steadier:
@@ -294,6 +300,7 @@ class Steadier:
         height, width = own.shape[:2]
         large = [cv2.resize(self.strength * weight, (width, height)) for weight in weights]
         mixed = cast("Bytes", _blend(pictures, cast("list[Floats]", large), own))
+        mixed = _leave(mixed, cast("Bytes", own))
         return _match_contrast(_pull(mixed, cast("Bytes", own)), cast("Bytes", own))
 
 
@@ -360,6 +367,16 @@ def _match_contrast(mixed: Bytes, own: Bytes) -> Bytes:
     blurred, low = _blurred_and_low(mixed)
     # That is low + middle * (blurred - low) + fine * (mixed - blurred).
     return cast("Bytes", _blend([mixed, blurred], [fine, cast("Floats", middle - fine)], low))
+
+
+def _leave(mixed: Bytes, own: Bytes) -> Bytes:
+    """Return `own` where the two show different things: what was carried may have faded too gently to be noticed."""
+    apart = cv2.subtract(_quarter(own), _quarter(mixed), dtype=cv2.CV_32F)
+    distance = np.sqrt(cv2.blur(np.square(apart).max(-1), (9, 9)))
+    like = np.clip((OTHER_FORM - distance) / (OTHER_FORM - SAME_FORM), 0.0, 1.0).astype(np.float32)
+    if like.min() == 1:
+        return mixed
+    return cast("Bytes", _blend([mixed], [cast("Floats", _enlarge(like, mixed))], own))
 
 
 def _contrasts(image: Bytes) -> tuple[Floats, Floats]:

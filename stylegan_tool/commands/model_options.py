@@ -24,14 +24,14 @@ TileTextOption: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="auto|off|PX",
-        help="Tiles equal the untiled picture; auto chooses their size. off: the same, slower, in more memory.",
+        help="Tiles equal the untiled picture; auto chooses their size. off: the same in one piece, in more memory.",
     ),
 ]
 TileStatsOption: TypeAlias = Annotated[
     TileStatistics,
     typer.Option(
-        help="Whose mean and variance tiles are normalised by: the picture's (exact), a small copy's (thumbnail) "
-        "or each its own (local). The last two take one pass, and tones differ.",
+        help="Whose mean and variance tiles are normalised by: the picture's (exact) or, to compare, a small copy's "
+        "(thumbnail) or each its own (local): their tones differ.",
     ),
 ]
 MemoryOption: TypeAlias = Annotated[

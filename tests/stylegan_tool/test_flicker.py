@@ -221,7 +221,7 @@ def test_a_strength_that_is_none_is_a_usage_error(film: Path, capsys: pytest.Cap
     assert "--steady very" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", ".", "/", "x" * 240])
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "x" * 240])
 def test_a_report_without_a_proper_name_is_refused(name: str) -> None:
     with pytest.raises(SgtError, match="report"):
         check_report(Path(name), overwrite=False)

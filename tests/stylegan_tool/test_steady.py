@@ -178,6 +178,41 @@ def test_a_dissolve_leaves_no_ghost(n_frames: int) -> None:
         assert blurred(result - (0.8 * source + 25)).max() < 8
 
 
+def normalized(film: Film) -> Film:
+    """What a generator makes of a fade: full contrast up to the last frame but one, then a plain grey."""
+    results = []
+    for frame in film:
+        deviation = float(frame.std())
+        full = (frame - frame.mean()) * (50 / deviation if deviation > 0.5 else 0) + 128
+        results.append(np.clip(full, 0, 255).astype(np.uint8))
+    return results
+
+
+@pytest.mark.parametrize("target", [0, 255], ids=["black", "white"])
+@pytest.mark.parametrize("noise", [0.0, 0.8])
+def test_a_fade_leaves_no_ghost(target: int, noise: float) -> None:
+    fading = [frame + (target - frame.astype(float)) * number / 16 for number, frame in enumerate(pan(17))]
+    back = [frame + (target - frame.astype(float)) * (1 - number / 8) for number, frame in enumerate(pan(9, "sunset"))]
+    rng = np.random.default_rng(0)
+    frames = [*fading, *[np.full((HEIGHT, WIDTH, 3), float(target))] * 4, *back]
+    film = [np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
+    pictures = normalized(film)
+    for result, picture in zip(steady(film, pictures), pictures, strict=True):
+        assert blurred(result.astype(float) - picture).mean() < 6
+    assert all(np.array_equal(*pair) for pair in zip(steady(film, pictures)[17:21], pictures[17:21], strict=True))
+
+
+def test_what_fades_beside_a_caption_leaves_no_ghost() -> None:
+    film = [np.rint(frame * (1 - number / 24)).astype(np.uint8) for number, frame in enumerate(pan(25))]
+    film += [film[-1]] * 3
+    for frame in film:
+        frame[80:90, 10:60:4] = 255
+    pictures = normalized([frame[:78] for frame in film])
+    pictures = [np.concatenate([picture, frame[78:]]) for picture, frame in zip(pictures, film, strict=True)]
+    result = steady(film, pictures)[-1]
+    assert blurred(result.astype(float) - pictures[-1])[:70].mean() < 8
+
+
 @pytest.mark.parametrize("brighter", [10, 20])
 def test_a_flash_does_not_linger(brighter: int) -> None:
     film = pan(12)
@@ -257,7 +292,7 @@ def test_another_size_or_type_is_refused() -> None:
 
 def cuts(film: Film) -> list[int]:
     follow = SourceMotion()
-    return [number for number, frame in enumerate(film) if follow(frame).begins_scene][1:]  # but the first
+    return [number for number, frame in enumerate(film) if follow(frame).is_cut]
 
 
 def darker(film: Film, share: float) -> Film:
