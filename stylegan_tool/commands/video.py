@@ -87,14 +87,12 @@ def video(
     started = time.monotonic()
     with Progress("stylising", film.frames, "frames") as progress:
         made = convert_film(source, target, stylize, overwrite=overwrite, on_frame=progress.advance)
-    seconds = time.monotonic() - started
-    for note in made.notes:
-        say(note)
-    what = f"{made.frames} frames of {made.width}x{made.height}, {'with' if film.audio_tracks else 'no'} sound"
-    say(f"{what}, in {format_duration(seconds)} ({made.frames / seconds:.3g} frames/s): {target}")
+    seconds, sound = time.monotonic() - started, "with sound" if film.audio_tracks else "no sound"
+    speed = f"in {format_duration(seconds)} ({made.frames / seconds:.3g} frames/s)"
+    for line in (*made.notes, f"{made.frames} frames of {made.width}x{made.height}, {sound}, {speed}: {target}"):
+        say(line)
     if report is not None and meter is not None:
-        name = f"{session.info.style} {session.path.name}".strip()
-        labels = {"film": source.name, "model": name}
+        labels = {"film": source.name, "model": f"{session.info.style} {session.path.name}".strip()}
         paths = write_report(report, meter.flicker, **labels, strength=strength, overwrite=overwrite)
         say(f"{describe(meter.flicker)}: {paths[0]}, {paths[1]}")
     _check_whole(made, source, target)
