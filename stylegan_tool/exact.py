@@ -132,6 +132,7 @@ class ExactModel:
                 f"{session.path} does not make an RGB picture of the same size", hint="Name another model with --model."
             )
         self._parts: dict[tuple[tuple[str, ...], int | None, bool], Part] = {}
+        self._traced: tuple[tuple[int, int], dict[str, tuple[Axis, Axis]]] | None = None
         self._placed_for: Plan | None = None
         self._placed: dict[int, list[Tile]] = {}  # by the stage's level
 
@@ -221,8 +222,6 @@ class ExactModel:
             picture = {self.cut.image: (Axis.of_window(0, height, height), Axis.of_window(0, width, width))}
             self._traced = (height, width), self.cut.trace(self.cut.nodes, picture)
         return self._traced[1]
-
-    _traced: tuple[tuple[int, int], dict[str, tuple[Axis, Axis]]] | None = None
 
     def _lay_out(
         self, height: int, width: int, side: int, workers: int, stored: Sequence[str]
@@ -440,10 +439,11 @@ class ExactModel:
             if not all(held.covers(one.start, one.stop) for held, one in zip(grids[name], wanted, strict=True)):
                 raise ComputeError(f"a tile of {name} does not hold what it should; this is a bug")
             place[name] = _slices(wanted)
-            y, x = grids[name]
-            kept[name] = tuple(
-                slice(one.start - held.origin, one.stop - held.origin) for held, one in zip((y, x), wanted, strict=True)
-            )  # type: ignore[assignment]  # of length 2, like what it is made of
+            (y, x), (rows, columns) = grids[name], place[name]
+            kept[name] = (
+                slice(rows.start - y.origin, rows.stop - y.origin),
+                slice(columns.start - x.origin, columns.stop - x.origin),
+            )
         return Tile(
             row.start,
             row.keep_stop,

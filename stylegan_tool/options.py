@@ -14,7 +14,7 @@ TileStatistics: TypeAlias = Literal["exact", "thumbnail", "local"]
 
 @dataclass(frozen=True)
 class TileOption:
-    """How pictures are cut: `auto` (only where memory asks for it), `off`, or a side in pixels."""
+    """How pictures are cut: `auto` (into tiles of a size that suits), `off`, or a side in pixels."""
 
     mode: str  # auto, off or fixed
     size: int = 0

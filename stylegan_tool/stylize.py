@@ -242,22 +242,19 @@ class Stylizer:
 
         Exact is also the untiled way on the CPU: its runtime's own InstanceNormalization is up to 0.006 (of 2) away
         from float64 on a letterboxed frame, and off by any amount on a nearly black one.
-
-        Raises:
-            ModelError: tiles are needed, and the model cannot be cut.
         """
         if self.statistics == "local" and self._exceeds(height, width, self._local_side()):
             return "local"
         if self.statistics == "thumbnail" and self._exceeds(height, width, self._one_pass_side()):
             return "thumbnail"
         if self._side is not None and max(height, width) > self._side:
-            return "exact" if self._exact else ""
+            return "exact"
         fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._memory_bytes
         if self.session.provider != "cpu" and fits:
             return "plain"  # a GPU normalises well, and between stages activations would leave it
         if fits and not self._can_be_cut():
             return "plain"
-        return "exact" if self._exact else ""
+        return "exact"
 
     def _exceeds(self, height: int, width: int, side: int) -> bool:
         return self.tile.mode != "off" and max(height, width) > side
@@ -269,9 +266,11 @@ class Stylizer:
         return pad_image(small, self.session.info)
 
     def _plan(self, height: int, width: int) -> Plan:
+        if (height, width) in self._plans:  # a film's frames share one, and what is worked out for it
+            return self._plans[height, width]
         if self.tile.mode == "off":
-            return self._exact.untiled(height, width)
-        if (height, width) not in self._plans:
+            self._plans[height, width] = self._exact.untiled(height, width)
+        else:
             pictures = 2 * 3 * height * width  # the picture and its result, which no plan can do without
             memory = max(self._memory_bytes - pictures, self._memory_bytes // 4)
             self._plans[height, width] = self._exact.plan(height, width, memory_bytes=memory, side=self._side)
@@ -319,6 +318,7 @@ class Stylizer:
     # Computing --------------------------------------------------------------------------------------------
 
     def _stylize(self, padded: Image, height: int, width: int) -> Image:
+        self._ran_with = 0  # until it runs: a plan that memory cannot hold is no reason for smaller tiles
         method = self._method(*padded.shape[:2])
         if method == "exact":
             plan = self._plan(*padded.shape[:2])

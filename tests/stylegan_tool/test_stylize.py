@@ -264,6 +264,12 @@ def test_a_films_frames_are_all_cut_alike(net: Session, monkeypatch: pytest.Monk
     assert np.array_equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("tile", [OFF, TileOption("auto"), TileOption("fixed", 96)], ids=str)
+def test_a_films_frames_share_one_plan(net: Session, tile: TileOption) -> None:
+    stylizer = Stylizer(net, tile)
+    assert stylizer._plan(128, 160) is stylizer._plan(128, 160)
+
+
 def test_too_small_tiles_are_a_usage_error(blur: Session) -> None:
     with pytest.raises(UsageError, match="too small"):
         Stylizer(blur, TileOption("fixed", 16))(np.zeros((400, 400, 3), np.uint8))
