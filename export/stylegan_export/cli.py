@@ -57,10 +57,10 @@ def _model_info(config: TrainConfig, direction: Direction, folder: Path, data_li
         size_multiple=SIZE_MULTIPLE,
         smallest_size=SMALLEST_SIZE,
         trained_size=config.crop_size,
-        receptive_field=receptive_field_px(config.n_blocks),
+        receptive_field=receptive_field_px(config.n_blocks, antialias=config.antialias),
         ngf=config.ngf,
         n_blocks=config.n_blocks,
-        upsampling="nearest",
+        upsampling="linear" if config.antialias else "nearest",
         normalization="instance",
         precision="fp32",
         tool_version=__version__,
@@ -88,7 +88,9 @@ def _export_run(folder: Path, config: TrainConfig, data_license: str) -> None:
     parts = {direction: folder / f".{direction}.part.onnx" for direction in DIRECTIONS}
     try:
         for direction, name in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
-            generator = load_generator(checkpoint[name], ngf=config.ngf, n_blocks=config.n_blocks)
+            generator = load_generator(
+                checkpoint[name], ngf=config.ngf, n_blocks=config.n_blocks, antialias=config.antialias
+            )
             info = _model_info(config, direction, folder, data_license)
             part = parts[direction]
             model = build_onnx(generator)

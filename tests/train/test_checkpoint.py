@@ -103,4 +103,4 @@ def test_a_generator_comes_back_in_eval_mode() -> None:
 @pytest.mark.parametrize("fields", [{"ngf": 8, "n_blocks": 1}, {"ngf": 4, "n_blocks": 2}])
 def test_another_networks_weights_are_a_model_error(fields: dict[str, int]) -> None:
     with pytest.raises(ModelError, match=rf"{fields['ngf']} filters and {fields['n_blocks']} blocks"):
-        load_generator(Generator(4, 1).state_dict(), **fields)
+        load_generator(Generator(4, 1).state_dict(), ngf=fields["ngf"], n_blocks=fields["n_blocks"])

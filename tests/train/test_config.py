@@ -69,7 +69,12 @@ def test_compact_is_what_the_tool_says_it_is() -> None:
         pytest.param({"betas": (1.0, 0.999)}, "--betas", id="first beta 1"),
         pytest.param({"betas": (0.5, -0.1)}, "--betas", id="second beta negative"),
         pytest.param({"betas": (0.5, math.nan)}, "--betas", id="beta is no number"),
-        pytest.param({"precision": "fp16"}, "--precision", id="unknown precision"),
+        pytest.param({"precision": "fp8"}, "--precision", id="unknown precision"),
+        pytest.param({"load_size_b": (255, 286)}, "--load-size", id="B's load smaller than crop"),
+        pytest.param({"augment": ("flip", "turn")}, "--augment turn", id="unknown augmentation"),
+        pytest.param({"average": 1.0}, "--average", id="a mean that never moves"),
+        pytest.param({"average": math.nan}, "--average", id="average is no number"),
+        pytest.param({"workers": -1}, "--workers", id="negative workers"),
     ],
 )
 def test_what_is_out_of_range_names_its_option(fields: dict[str, object], option: str) -> None:
@@ -157,7 +162,16 @@ def test_names_are_exchanged_and_back(name: str, exchanged: str | None) -> None:
 
 def test_the_config_comes_back_from_its_file(tmp_path: Path) -> None:
     config = TrainConfig(
-        name="day2night", domain_a="day", domain_b="night", data="/päth", exchanged=True, load_size=(256, 300), lr=1e-5
+        name="day2night",
+        domain_a="day",
+        domain_b="night",
+        data="/päth",
+        exchanged=True,
+        load_size=(256, 300),
+        lr=1e-5,
+        load_size_b=(256, 256),
+        augment=("flip", "colour"),
+        average=0.99,
     )
     path = tmp_path / "config.json"
     path.write_text(config.to_json(), encoding="utf-8")

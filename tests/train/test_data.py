@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PilImage
+from PIL import ImageCms
 
 from stylegan_tool.errors import InputError, UsageError
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files import Picture, read_picture, write_picture
 from stylegan_tool.pixels import Image
 from stylegan_train.config import PRESETS, Recipe, TrainConfig, read_recipe
 from stylegan_train.data import (
+    COLOUR_LIMIT,
     DataSet,
     UnpairedBatches,
     center_crop,
@@ -20,7 +22,9 @@ from stylegan_train.data import (
     locate_data_set,
     open_data_set,
     random_crop,
-    scale_image,
+    scale_part,
+    scaled_size,
+    shift_colours,
 )
 from tests.models import BLUE, RED
 from tests.train.sets import NAMES, make_pictures, make_set
@@ -247,17 +251,26 @@ def _ruler(height: int, width: int) -> Image:
     ],
 )
 def test_scaling_keeps_the_aspect(height: int, width: int, expected: tuple[int, int]) -> None:
-    scaled = scale_image(np.full((height, width, 3), 77, np.uint8), 36)
-    assert scaled.shape == (*expected, 3)
-    assert (scaled == 77).all()
+    assert scaled_size(np.zeros((height, width, 3), np.uint8), 36) == expected
+
+
+@pytest.mark.parametrize("shorter_side", [30, 100, 170], ids=["down", "as it is", "up"])
+def test_a_part_is_what_the_whole_scaled_picture_has_there(shorter_side: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (25, 50, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    size = scaled_size(image, shorter_side)
+    whole = PilImage.fromarray(image).resize((size[1], size[0]), PilImage.Resampling.BICUBIC)
+    part = scale_part(image, size, 5, 11, 20)
+    assert part.shape == (20, 20, 3)
+    difference = np.abs(part.astype(int) - np.asarray(whole)[5:25, 11:31])
+    assert difference[3:-3, 3:-3].max() <= 1  # at its border a part knows nothing of what is beside it
 
 
 def test_scaling_keeps_left_left_and_smooths_what_is_too_fine() -> None:
-    columns = scale_image(_ruler(100, 200), 50)[20, :, 0].tolist()
+    columns = scale_part(_ruler(100, 200), (50, 100), 0, 0, 50)[20, :, 0].tolist()
     assert columns == sorted(set(columns))
     stripes = np.zeros((80, 80, 3), np.uint8)
     stripes[:, ::3] = 255
-    assert np.abs(scale_image(stripes, 20)[:, 2:-2] - 85.0).max() < 20
+    assert np.abs(scale_part(stripes, (20, 20), 0, 0, 20)[:, 2:-2] - 85.0).max() < 20
 
 
 def test_crops_are_drawn_from_the_whole_picture_and_flipped_half_of_the_time() -> None:
@@ -265,7 +278,7 @@ def test_crops_are_drawn_from_the_whole_picture_and_flipped_half_of_the_time() -
     rng = np.random.default_rng(0)
     places, flips = set(), 0
     for _ in range(400):
-        crop = random_crop(_ruler(36, 44), config, rng).astype(int)
+        crop = random_crop(_ruler(36, 44), (36, 36), config, rng).astype(int)
         assert crop.shape == (32, 32, 3)
         step = crop[0, 1, 0] - crop[0, 0, 0]
         assert (np.diff(crop[:, :, 0], axis=1) == step).all()
@@ -279,9 +292,85 @@ def test_crops_are_drawn_from_the_whole_picture_and_flipped_half_of_the_time() -
 def test_the_load_size_is_drawn_from_its_range() -> None:
     """A crop out of a larger picture shows less of it: the ruler's steps are finer."""
     rng = np.random.default_rng(0)
-    spans = [int(np.ptp(random_crop(_ruler(64, 64), _config(load_size=(32, 64)), rng)[..., 0])) for _ in range(200)]
+    spans = [int(np.ptp(random_crop(_ruler(64, 64), (32, 64), _config(), rng)[..., 0])) for _ in range(200)]
     assert 31 <= min(spans) <= 33
     assert max(spans) >= 59
+
+
+def test_scale_shows_half_of_the_pictures_up_to_twice_as_large() -> None:
+    rng = np.random.default_rng(0)
+    config = _config(augment=("scale",))
+    spans = [int(np.ptp(random_crop(_ruler(64, 64), (64, 64), config, rng)[..., 0])) for _ in range(400)]
+    unscaled = sum(span == 31 for span in spans)
+    assert abs(unscaled - 200) < 4 * 10 + 10  # four standard deviations; factors near 1 look like 1
+    assert 15 <= min(spans) <= 17
+    assert max(spans) == 31
+
+
+def test_without_augmentation_nothing_is_mirrored() -> None:
+    rng = np.random.default_rng(0)
+    crops = [random_crop(_ruler(32, 32), (32, 32), _config(augment=()), rng) for _ in range(20)]
+    assert all(np.array_equal(crop, _ruler(32, 32)) for crop in crops)
+
+
+def test_colours_are_shifted_within_their_limits() -> None:
+    image = np.full((8, 8, 3), (120, 100, 80), np.uint8)
+    image[:, 4:] = (60, 90, 140)
+    shifted = np.stack([shift_colours(image, np.random.default_rng(i)).astype(float) for i in range(300)])
+    brightness = shifted.mean((1, 2, 3)) / image.mean()
+    assert 1 - COLOUR_LIMIT - 0.02 < brightness.min() < 0.88
+    assert 1.12 < brightness.max() < 1 + COLOUR_LIMIT + 0.02
+    assert (shifted[:, :, :4, 0] > shifted[:, :, :4, 2]).all()  # what is reddish stays reddish
+    assert (shifted[:, :, 4:, 0] < shifted[:, :, 4:, 2]).all()
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert (shift_colours(black, np.random.default_rng(0)) == 0).all()
+
+
+def test_each_domain_may_have_its_own_load_size(tmp_path: Path) -> None:
+    """A crop of 32 out of 64 pixels, magnified, shows smooth noise; out of 32 pixels it shows all of it."""
+    data_set = open_data_set(make_set(tmp_path / "set", 2, 2), exchanged=False)
+    coarse, fine = UnpairedBatches(data_set, _config(load_size=(160, 160), load_size_b=(40, 40))).batch(0, 0)
+    roughness = [float(np.abs(np.diff(batch, axis=3)).mean()) for batch in (coarse, fine)]
+    assert roughness[0] < 0.5 * roughness[1]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 5])
+def test_the_batches_are_the_same_whoever_reads_them(workers: int, tmp_path: Path) -> None:
+    data_set = open_data_set(make_set(tmp_path / "set", 4, 3), exchanged=False)
+    batches = UnpairedBatches(data_set, _config(workers=workers))
+    drawn = list(batches.epoch(1))
+    assert len(drawn) == 4
+    for step, pair in enumerate(drawn):
+        assert all(map(np.array_equal, pair, batches.batch(1, step)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"progressive": True, "subsampling": 0}, id="progressive"),
+        pytest.param({"exif": 6}, id="turned"),
+        pytest.param({"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}, id="profile"),
+        pytest.param({"mode": "L"}, id="grey"),
+        pytest.param({"mode": "CMYK"}, id="cmyk"),
+    ],
+)
+def test_a_jpeg_loads_as_it_is_read_for_styling(options: dict[str, Any], tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8)
+    picture = PilImage.fromarray(image).resize((50, 40)).convert(options.pop("mode", "RGB"))
+    if orientation := options.pop("exif", 0):
+        options["exif"] = PilImage.Exif()
+        options["exif"][0x0112] = orientation
+    picture.save(tmp_path / "a.jpg", **options)
+    assert np.array_equal(load_image(tmp_path / "a.jpg"), read_picture(tmp_path / "a.jpg").image)
+
+
+def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    PilImage.fromarray(noise).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"a\.jpg"):
+        load_image(tmp_path / "a.jpg")
 
 
 def test_the_middle_of_a_picture_is_its_sample() -> None:

@@ -10,6 +10,7 @@ from stylegan_train.networks import (
     SMALLEST_SIZE,
     Discriminator,
     Generator,
+    InstanceNorm,
     init_weights,
     receptive_field_px,
 )
@@ -43,17 +44,26 @@ def _norm(x: Tensor) -> Tensor:
     return (x - mean) / (variance + 1e-5).sqrt()
 
 
-def _written_out_generator(generator: Generator, x: Tensor) -> Tensor:
-    """design.md's sentence about the generator, word by word."""
+def _blurred(x: Tensor) -> Tensor:
+    x = _reflect(x, 1)
+    x = (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
+    return (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
+
+
+def _written_out_generator(generator: Generator, x: Tensor, *, antialias: bool) -> Tensor:
+    """design.md's sentence about the generator, word by word; with anti-aliasing, blurs around each change of size."""
     convs = _pairs(generator)
     x = F.relu(_norm(F.conv2d(_reflect(x, 3), *convs[0])))
     for conv in convs[1:3]:
-        x = F.relu(_norm(F.conv2d(x, *conv, stride=2, padding=1)))
+        x = F.relu(_norm(F.conv2d(_blurred(x) if antialias else x, *conv, stride=2, padding=1)))
     for first, second in zip(convs[3:-3:2], convs[4:-3:2], strict=True):
         inner = F.relu(_norm(F.conv2d(_reflect(x, 1), *first)))
         x = x + _norm(F.conv2d(_reflect(inner, 1), *second))
     for conv in convs[-3:-1]:
         doubled = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        if antialias:  # bilinear interpolation is that blur of the doubled pixels, but for the border's
+            doubled = F.pad(doubled, (1, 1, 1, 1), mode="replicate")
+            doubled = _blurred(doubled)[:, :, 1:-1, 1:-1]
         x = F.relu(_norm(F.conv2d(doubled, *conv, padding=1)))
     return torch.tanh(F.conv2d(_reflect(x, 3), *convs[-1]))
 
@@ -80,12 +90,44 @@ def test_the_reference_discriminator_has_its_size_and_a_score_for_each_16_pixels
         assert discriminator(_noise(1, 3, 256, 256)).shape == (1, 1, 16, 16)
 
 
+@pytest.mark.parametrize("antialias", [False, True])
 @torch.inference_mode()
-def test_the_generator_is_the_one_that_the_design_describes() -> None:
-    generator = Generator(3, 2)
+def test_the_generator_is_the_one_that_the_design_describes(antialias: bool) -> None:
+    generator = Generator(3, 2, antialias=antialias)
     _seeded(generator)
     batch = _noise(2, 3, 24, 37)
-    torch.testing.assert_close(generator(batch), _written_out_generator(generator, batch), rtol=0, atol=1e-4)
+    expected = _written_out_generator(generator, batch, antialias=antialias)
+    torch.testing.assert_close(generator(batch), expected, rtol=0, atol=1e-4)
+
+
+def test_anti_aliasing_adds_no_weights() -> None:
+    assert Generator(3, 2, antialias=True).state_dict().keys() == Generator(3, 2).state_dict().keys()
+
+
+@torch.inference_mode()
+def test_anti_aliased_texture_moves_with_the_picture() -> None:
+    """Of the change that a shift by one pixel makes, less is left once the result is shifted back."""
+    batch = F.interpolate(_noise(1, 3, 24, 24), (96, 96), mode="bicubic")
+    left = []
+    for antialias in (False, True):
+        generator = Generator(8, 2, antialias=antialias)
+        _seeded(generator, 0.1)
+        result, moved = generator(batch[..., :-4]), generator(batch[..., 1:-3])
+        inner = (..., slice(24, -24), slice(24, -24))
+        left.append(((moved[..., :-1] - result[..., 1:])[inner].abs().mean() / result[inner].std()).item())
+    assert left[1] < 0.6 * left[0]
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 12, 9), (1, 3, 7, 1)])
+def test_norms_that_keep_their_layout_are_torchs(shape: tuple[int, int, int, int]) -> None:
+    norm, theirs = InstanceNorm(shape[1]), nn.InstanceNorm2d(shape[1])
+    batch = (3 * _noise(*shape) + 1).contiguous(memory_format=torch.channels_last).requires_grad_()
+    result, expected = norm(batch), theirs(batch)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    slopes = [torch.autograd.grad((out**3).sum(), batch)[0] for out in (result, expected)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-4)
+    torch.testing.assert_close(norm.eval()(batch), expected, rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -158,10 +200,10 @@ def _without_statistics(network: nn.Module) -> nn.Module:
     return network.double()
 
 
-def _reach(n_blocks: int) -> int:
+def _reach(n_blocks: int, antialias: bool) -> int:
     """How far from a pixel of the output the farthest pixel of the input is that changes it."""
-    network = _without_statistics(Generator(1, n_blocks))
-    side = 4 * (2 * n_blocks + 6) * 2
+    network = _without_statistics(Generator(1, n_blocks, antialias=antialias))
+    side = 4 * (2 * n_blocks + 8) * 2
     batch = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
     result = network(batch)
     farthest = 0
@@ -174,7 +216,8 @@ def _reach(n_blocks: int) -> int:
     return farthest
 
 
+@pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("n_blocks", [1, 2, 5])
-def test_the_stated_receptive_field_is_the_true_one(n_blocks: int) -> None:
-    reach = _reach(n_blocks)
-    assert reach <= receptive_field_px(n_blocks) <= reach + 8
+def test_the_stated_receptive_field_is_the_true_one(n_blocks: int, antialias: bool) -> None:
+    reach = _reach(n_blocks, antialias)
+    assert reach <= receptive_field_px(n_blocks, antialias=antialias) <= reach + 8

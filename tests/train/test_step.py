@@ -52,14 +52,14 @@ def _batches(config: TrainConfig) -> tuple[Tensor, Tensor]:
 
 
 def _written_out_objective(
-    gans: CycleGan, real_a: Tensor, real_b: Tensor, moved: Callable[[Tensor], Tensor], affine: Tensor
+    gans: CycleGan, real_a: Tensor, real_b: Tensor, moved: Callable[[Tensor], Tensor], grid: Tensor
 ) -> dict[str, Tensor]:
     """design.md's losses one by one: a pass for each term, nothing shared but the fakes."""
     fake_b, fake_a = gans.gen_ab(real_a), gans.gen_ba(real_b)
     rec_a, rec_b = gans.gen_ba(fake_b), gans.gen_ab(fake_a)
     idt_a, idt_b = gans.gen_ba(real_a), gans.gen_ab(real_b)
-    stable_b = (gans.gen_ab(moved(real_a)) - warp(fake_b, affine)).abs().mean()
-    stable_a = (gans.gen_ba(moved(real_b)) - warp(fake_a, affine)).abs().mean()
+    stable_b = (gans.gen_ab(moved(real_a)) - warp(fake_b, grid)).abs().mean()
+    stable_a = (gans.gen_ba(moved(real_b)) - warp(fake_a, grid)).abs().mean()
     return {
         "gan": ((gans.disc_b(fake_b) - 1) ** 2).mean() / 2 + ((gans.disc_a(fake_a) - 1) ** 2).mean() / 2,
         "cycle": (rec_a - real_a).abs().mean() / 2 + (rec_b - real_b).abs().mean() / 2,
@@ -80,16 +80,16 @@ def _written_out_step(
     config, gans = trainer.config, copy.deepcopy(trainer.networks)
     dice = torch.Generator()
     dice.set_state(trainer.warp_rng.get_state())
-    affine = draw_warp(len(real_a), dice)
+    grid = draw_warp(len(real_a), config.crop_size, dice)
 
     def moved(source: Tensor) -> Tensor:
-        return warp(source, affine) + STABLE_NOISE * torch.randn(source.shape, generator=dice)
+        return warp(source, grid) + STABLE_NOISE * torch.randn(source.shape, generator=dice)
 
     of_generators = optimizer([*gans.gen_ab.parameters(), *gans.gen_ba.parameters()])
     of_discriminators = optimizer([*gans.disc_a.parameters(), *gans.disc_b.parameters()])
     with torch.no_grad():
         fake_b, fake_a = gans.gen_ab(real_a), gans.gen_ba(real_b)
-    terms = _written_out_objective(gans, real_a, real_b, moved, affine)
+    terms = _written_out_objective(gans, real_a, real_b, moved, grid)
     weights = {"gan": 1, "cycle": 10, "identity": 5, "stable": config.lambda_stable}
     torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
     of_generators.step()

@@ -53,13 +53,13 @@ def read_plain(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_generator(state: dict[str, Any], *, ngf: int, n_blocks: int) -> Generator:
+def load_generator(state: dict[str, Any], *, ngf: int, n_blocks: int, antialias: bool = False) -> Generator:
     """Return a generator in eval mode with the weights of `state`.
 
     Raises:
         ModelError: the weights are another network's.
     """
-    generator = Generator(ngf, n_blocks)
+    generator = Generator(ngf, n_blocks, antialias=antialias)
     try:
         generator.load_state_dict(state)
     except (RuntimeError, TypeError) as error:

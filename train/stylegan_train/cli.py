@@ -28,6 +28,11 @@ def _parse_betas(text: str) -> tuple[float, float]:
     return first, second
 
 
+def _parse_load_sizes(text: str) -> dict[str, tuple[int, int] | None]:
+    first, comma, second = text.partition(",")
+    return {"load_size": _parse_load_size(first), "load_size_b": _parse_load_size(second) if comma else None}
+
+
 def _parse_load_size(text: str) -> tuple[int, int]:
     low, _, high = text.partition("-")
     try:
@@ -76,13 +81,37 @@ def train(
             help="Weight of G(W(x) + noise) = W(G(x)), small warps W, from --decay-from on. [0]",
         ),
     ] = None,
+    antialias: Annotated[
+        bool | None,
+        typer.Option(
+            "--antialias/--no-antialias",
+            rich_help_panel=_NETWORKS,
+            help="Blur before strides, interpolate when upsampling. [no]",
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_NETWORKS,
+            metavar="RUN|STYLE|ONNX",
+            help="Start with the generators of a run, of a style that ships, or of an exported file.",
+        ),
+    ] = None,
     load_size: Annotated[
         str | None,
         typer.Option(
             rich_help_panel=_TRAINING,
-            metavar="PX|LOW-HIGH",
-            help="Pictures are scaled to this shorter side, or to one drawn from a range. [286]",
+            metavar="PX|LOW-HIGH[,B]",
+            help="Pictures are scaled to this shorter side, or to one drawn from a range; B's after a comma. [286]",
         ),
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_TRAINING, metavar="LIST", help="Any of flip,scale,colour, or none. [flip]"),
+    ] = None,
+    average: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=_TRAINING, help="Keep the generators' running mean, such as 0.999. [0]"),
     ] = None,
     crop_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pixels. [256]")] = None,
     batch_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pictures a step. [1]")] = None,
@@ -91,7 +120,19 @@ def train(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_TRAINING, metavar="fp32|bf16|auto", help="auto: bf16 where fast. [fp32]"),
+        typer.Option(rich_help_panel=_TRAINING, metavar="fp32|bf16|fp16|auto", help="auto: bf16 where fast. [fp32]"),
+    ] = None,
+    compile_: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            rich_help_panel=_TRAINING,
+            help="torch.compile: minutes to begin with, worth it on a GPU. [no]",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=_TRAINING, help="Threads that read pictures; 0: none of their own. [2]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
 ) -> None:
@@ -115,11 +156,17 @@ def train(
         "lambda_cycle": lambda_cycle,
         "lambda_identity": lambda_identity,
         "lambda_stable": lambda_stable,
-        "load_size": None if load_size is None else _parse_load_size(load_size),
+        "antialias": antialias,
+        "init": init,
+        **({} if load_size is None else _parse_load_sizes(load_size)),
+        "augment": None if augment is None else tuple(part for part in augment.split(",") if part not in ("", "none")),
+        "average": average,
         "crop_size": crop_size,
         "batch_size": batch_size,
         "pool_size": pool_size,
         "precision": precision,
+        "compile": compile_,
+        "workers": workers,
         "seed": seed,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -165,7 +212,7 @@ def _resume(
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
-    fixed = sorted(changed - {"epochs", "decay_from"})
+    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers"})
     if preset not in (TrainConfig.preset, stored.preset):
         fixed.append("preset")
     if fixed:
@@ -208,10 +255,13 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
     import torch
 
+    from stylegan_train.initial import start_from
     from stylegan_train.loop import Loop
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loop = Loop(config, data_set, run, device)
+    if config.init and not resume:
+        run.log(f"--init {config.init}: {start_from(loop.trainer, config)} begin with its weights")
     if resume:
         loop.resume()
         if loop.epoch >= config.epochs:

@@ -15,6 +15,9 @@ from typing import Any
 
 from stylegan_tool.errors import InputError, UsageError
 
+# What may be drawn anew each time that a picture is shown; what each does: `data.random_crop`.
+AUGMENTATIONS = ("flip", "scale", "colour")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -30,7 +33,11 @@ class TrainConfig:
     n_blocks: int = 9
     ndf: int = 64
     disc_layers: int = 4
+    antialias: bool = False
+    init: str = ""  # where the generators' first weights come from; empty: drawn
     load_size: tuple[int, int] = (286, 286)  # the shorter side is scaled to a size drawn from this range
+    load_size_b: tuple[int, int] | None = None  # domain B's, where it is another one
+    augment: tuple[str, ...] = ("flip",)
     crop_size: int = 256
     batch_size: int = 1
     epochs: int = 200
@@ -40,8 +47,11 @@ class TrainConfig:
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
     lambda_stable: float = 0.0
+    average: float = 0.0  # what is kept of the generators' running mean at each step; 0: no mean is taken
     pool_size: int = 50
     precision: str = "fp32"
+    compile: bool = False
+    workers: int = 2  # threads that read pictures; 0: the one that trains
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,7 +61,15 @@ class TrainConfig:
             UsageError: a value is out of range; the message names its option.
         """
         at_least_one = ("ngf", "n_blocks", "ndf", "disc_layers", "batch_size", "epochs")
-        at_least_zero = ("decay_from", "pool_size", "lambda_cycle", "lambda_identity", "lambda_stable", "seed")
+        at_least_zero = (
+            "decay_from",
+            "pool_size",
+            "workers",
+            "lambda_cycle",
+            "lambda_identity",
+            "lambda_stable",
+            "seed",
+        )
         for field in (*at_least_one, *at_least_zero):
             value, lowest = getattr(self, field), 1 if field in at_least_one else 0
             if not lowest <= value < 2**63:  # torch's seeds end there; NaN and infinity fall out too
@@ -65,19 +83,26 @@ class TrainConfig:
                 f"--crop-size {self.crop_size} does not fit the networks",
                 hint=f"Use a multiple of 4 that is at least {smallest}.",
             )
-        low, high = self.load_size
-        if not self.crop_size <= low <= high:
+        for low, high in (self.load_size, self.load_size_b or self.load_size):
+            if not self.crop_size <= low <= high:
+                raise UsageError(
+                    f"--load-size {low}-{high} does not hold a crop of {self.crop_size}",
+                    hint="Use a --load-size that is at least --crop-size (a range as LOW-HIGH).",
+                )
+        if unknown := set(self.augment) - set(AUGMENTATIONS):
             raise UsageError(
-                f"--load-size {low}-{high} does not hold a crop of {self.crop_size}",
-                hint="Use a --load-size that is at least --crop-size (a range as LOW-HIGH).",
+                f"--augment {','.join(sorted(unknown))} is unknown",
+                hint=f"Use any of {', '.join(AUGMENTATIONS)}, separated by commas, or none.",
             )
+        if not 0 <= self.average < 1:
+            raise UsageError(f"--average {self.average} is out of range", hint="Use 0 (off) to below 1, such as 0.999.")
         if not (0 < self.lr < math.inf and all(0 <= beta < 1 for beta in self.betas)):
             raise UsageError(
                 f"--lr {self.lr} or --betas {self.betas} is out of range",
                 hint="Use --lr above 0 and --betas between 0 and 1, such as 0.5,0.999.",
             )
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise UsageError(f"--precision {self.precision} is unknown", hint="Use auto, fp32 or bf16.")
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"):
+            raise UsageError(f"--precision {self.precision} is unknown", hint="Use auto, fp32, bf16 or fp16.")
 
     def to_json(self) -> str:
         """Return the config as JSON, one field a line."""
@@ -94,8 +119,9 @@ class TrainConfig:
             raise ValueError(f"unknown fields {sorted(unknown)}")
         if missing := names - fields.keys():
             raise ValueError(f"missing fields {sorted(missing)}")
-        for name in ("load_size", "betas"):
-            fields[name] = tuple(fields[name])
+        for name in ("load_size", "load_size_b", "augment", "betas"):
+            if fields[name] is not None:
+                fields[name] = tuple(fields[name])
         return cls(**fields)
 
 

@@ -6,11 +6,13 @@ a wrong folder is answered at once.
 """
 
 import os
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image as PilImage
 
@@ -19,6 +21,9 @@ from stylegan_tool.image_files import check_readable, find_pictures, read_pictur
 from stylegan_tool.pixels import Batch, Image, to_batch
 from stylegan_tool.progress import Progress
 from stylegan_train.config import Recipe, TrainConfig
+
+LARGEST_SCALE = 2.0
+COLOUR_LIMIT = 0.15
 
 
 @dataclass(frozen=True)
@@ -122,37 +127,82 @@ def find_unreadable(pictures: Sequence[Path]) -> list[tuple[Path, str]]:
 
 def load_image(path: Path) -> Image:
     """Read a picture as uint8 (H,W,3); 16 bit is rounded to 8, alpha is left out."""
+    plain = _decode_plain(path)
+    if plain is not None:
+        return plain
     image = read_picture(path).image
     return image if image.dtype == np.uint8 else np.rint(image / 257.0).astype(np.uint8)
 
 
-def scale_image(image: Image, shorter_side: int) -> Image:
-    """Scale so that the shorter side is `shorter_side` (bicubic, antialiased); the aspect is kept."""
+def _decode_plain(path: Path) -> Image | None:
+    """An ordinary JPEG by OpenCV, which lets several threads decode at once; None for what it might get wrong.
+
+    The pixels are those of `read_picture`; colour profiles, CMYK and whatever is no JPEG are left to it.
+    """
+    content = path.read_bytes()
+    whole_jpeg = content.startswith(b"\xff\xd8\xff") and content.endswith(b"\xff\xd9")
+    if not whole_jpeg or b"ICC_PROFILE" in content or b"Adobe\x00" in content[:4096]:
+        return None
+    flags = cv2.IMREAD_COLOR_RGB  # which follows EXIF's orientation
+    return cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # type: ignore[return-value]  # OpenCV's types
+
+
+def scaled_size(image: Image, shorter_side: int) -> tuple[int, int]:
+    """Return (height, width) of `image` scaled to that shorter side with its aspect kept."""
     height, width = image.shape[:2]
     factor = shorter_side / min(height, width)
-    size = (max(shorter_side, round(width * factor)), max(shorter_side, round(height * factor)))
-    if size == (width, height):
-        return image
-    scaled = PilImage.fromarray(image).resize(size, PilImage.Resampling.BICUBIC)
-    return np.asarray(scaled)
+    return max(shorter_side, round(height * factor)), max(shorter_side, round(width * factor))
 
 
-def random_crop(image: Image, config: TrainConfig, rng: np.random.Generator) -> Image:
-    """Scale to a size drawn from `load_size`, cut a random square of `crop_size`, flip half of the time."""
-    low, high = config.load_size
-    scaled = scale_image(image, int(rng.integers(low, high + 1)))
-    crop = config.crop_size
-    top = int(rng.integers(0, scaled.shape[0] - crop + 1))
-    left = int(rng.integers(0, scaled.shape[1] - crop + 1))
-    square = scaled[top : top + crop, left : left + crop]
-    return square[:, ::-1] if rng.random() < 0.5 else square
+def scale_part(image: Image, size: tuple[int, int], top: int, left: int, side: int) -> Image:
+    """Return the square at (top, left) of `image` scaled to `size` (height, width), and scale nothing else.
+
+    Bicubic and antialiased; what is far too large is averaged over whole pixels before that.
+    """
+    height, width = image.shape[:2]
+    if size == (height, width):
+        return image[top : top + side, left : left + side]
+    tall, wide = height / size[0], width / size[1]  # a scaled pixel in pixels of the picture
+    box = (left * wide, top * tall, min(width, (left + side) * wide), min(height, (top + side) * tall))
+    bicubic = PilImage.Resampling.BICUBIC
+    return np.asarray(PilImage.fromarray(image).resize((side, side), bicubic, box=box, reducing_gap=3.0))
+
+
+def random_crop(image: Image, load_size: tuple[int, int], config: TrainConfig, rng: np.random.Generator) -> Image:
+    """Scale to a size drawn from `load_size`, cut a random square of `crop_size`, and augment.
+
+    flip: mirrored half of the time. scale: half of the pictures are shown up to twice as large as `load_size` says
+    (log-uniform), which is how a generator learns what a small part of a large picture looks like. colour:
+    brightness, contrast and saturation by up to 15 % each.
+    """
+    low, high = load_size
+    shorter_side = int(rng.integers(low, high + 1))
+    if "scale" in config.augment and rng.random() < 0.5:
+        shorter_side = round(shorter_side * LARGEST_SCALE ** rng.random())
+    size, crop = scaled_size(image, shorter_side), config.crop_size
+    top, left = (int(rng.integers(0, length - crop + 1)) for length in size)
+    square = scale_part(image, size, top, left, crop)
+    if "flip" in config.augment and rng.random() < 0.5:
+        square = square[:, ::-1]
+    return shift_colours(square, rng) if "colour" in config.augment else square
+
+
+def shift_colours(image: Image, rng: np.random.Generator) -> Image:
+    """Change brightness, contrast and saturation by factors drawn from 1 +- COLOUR_LIMIT."""
+    brightness, contrast, saturation = rng.uniform(1 - COLOUR_LIMIT, 1 + COLOUR_LIMIT, 3)
+    colours = image * np.float32(brightness)
+    grey = (colours @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]  # ITU-R BT.601 luma
+    colours = grey + (colours - grey) * np.float32(saturation)
+    colours = grey.mean() + (colours - grey.mean()) * np.float32(contrast)
+    shifted: Image = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+    return shifted
 
 
 def center_crop(image: Image, size: int) -> Image:
     """Scale the shorter side to `size` and cut the middle square: the fixed pictures of the sample grids."""
-    scaled = scale_image(image, size)
-    top, left = (scaled.shape[0] - size) // 2, (scaled.shape[1] - size) // 2
-    return scaled[top : top + size, left : left + size]
+    scaled = scaled_size(image, size)
+    top, left = ((length - size) // 2 for length in scaled)
+    return scale_part(image, scaled, top, left, size)
 
 
 class UnpairedBatches:
@@ -171,22 +221,32 @@ class UnpairedBatches:
     def batch(self, epoch: int, step: int) -> tuple[Batch, Batch]:
         """Return (real_a, real_b) of 0-based `step` in `epoch`."""
         order = np.random.default_rng([self.config.seed, epoch]).permutation(self.n_pictures)
-        size = self.config.batch_size
+        size, load_size_b = self.config.batch_size, self.config.load_size_b or self.config.load_size
         rng = np.random.default_rng([self.config.seed, epoch, 1 + step])  # a last 0 would repeat the stream above
         side_a, side_b = [], []
         for place in range(step * size, (step + 1) * size):
             path_a = self.data_set.train_a[order[place % self.n_pictures] % len(self.data_set.train_a)]
             path_b = self.data_set.train_b[int(rng.integers(len(self.data_set.train_b)))]
-            side_a.append(to_batch(random_crop(load_image(path_a), self.config, rng)))
-            side_b.append(to_batch(random_crop(load_image(path_b), self.config, rng)))
+            side_a.append(to_batch(random_crop(load_image(path_a), self.config.load_size, self.config, rng)))
+            side_b.append(to_batch(random_crop(load_image(path_b), load_size_b, self.config, rng)))
         return np.concatenate(side_a), np.concatenate(side_b)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, Batch]]:
-        """Yield the batches of `epoch` from `first_step` on, each read while the one before is trained on."""
-        with ThreadPoolExecutor(max_workers=1) as reader:
-            ahead = [reader.submit(self.batch, epoch, first_step)] if first_step < self.n_steps else []
-            for step in range(first_step, self.n_steps):
-                current = ahead.pop()
-                if step + 1 < self.n_steps:
-                    ahead.append(reader.submit(self.batch, epoch, step + 1))
-                yield current.result()
+        """Yield the batches of `epoch` from `first_step` on, read by `workers` threads while others are trained on.
+
+        Threads, since decoding and scaling let go of Python's lock: nothing to start, to copy or to break.
+        """
+        steps = range(first_step, self.n_steps)
+        workers = self.config.workers
+        if workers == 0:
+            yield from (self.batch(epoch, step) for step in steps)
+            return
+        readers = ThreadPoolExecutor(max_workers=workers)
+        try:
+            ahead = deque(readers.submit(self.batch, epoch, step) for step in steps[: 2 * workers])
+            for step in steps:
+                yield ahead.popleft().result()
+                if step + 2 * workers < self.n_steps:
+                    ahead.append(readers.submit(self.batch, epoch, step + 2 * workers))
+        finally:
+            readers.shutdown(cancel_futures=True)  # a run that is stopped does not wait for what nobody will see

@@ -79,7 +79,8 @@ class Loop:
                 f"A weight is not a number after {steps} steps; training of {self.run.folder} stopped",
                 hint="The last saved state is kept. Start again with a lower --lr, or --precision fp32.",
             )
-        generators = {"gen_ab": networks.gen_ab.state_dict(), "gen_ba": networks.gen_ba.state_dict()}
+        gen_ab, gen_ba = self.trainer.generators()
+        generators = {"gen_ab": gen_ab.state_dict(), "gen_ba": gen_ba.state_dict()}
         write_atomically({**generators, "epoch": self.epoch}, self.run.checkpoint_path)
         state = {"trainer": self.trainer.state(), "epoch": self.epoch, "step": self.step}
         write_atomically(state, self.run.state_path)
@@ -186,11 +187,8 @@ class Loop:
     @torch.inference_mode()
     def write_samples(self) -> None:
         """Write the grid: columns real, fake, reconstructed, identity; rows A then B."""
-        networks = self.trainer.networks
-        both = (
-            (self.samples_a, networks.gen_ab, networks.gen_ba),
-            (self.samples_b, networks.gen_ba, networks.gen_ab),
-        )
+        gen_ab, gen_ba = self.trainer.generators()
+        both = ((self.samples_a, gen_ab, gen_ba), (self.samples_b, gen_ba, gen_ab))
         rows = []
         for samples, forward, backward in both:
             for real in samples.to(self.trainer.device).split(1):

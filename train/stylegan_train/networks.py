@@ -4,7 +4,8 @@ Shapes: batches are float32 (N,3,H,W), RGB, in [-1,1].
 Sources: Zhu et al. 2017, 'Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial
 Networks', appendix 7.2; residual blocks without a ReLU after the sum (Johnson et al. 2016, suppl.);
 nearest upsampling + convolution instead of a transposed convolution (Odena et al. 2016, 'Deconvolution
-and Checkerboard Artifacts').
+and Checkerboard Artifacts'); anti-aliasing, where it is asked for, after Zhang 2019, 'Making Convolutional
+Networks Shift-Invariant Again'.
 """
 
 import itertools
@@ -24,17 +25,34 @@ class InstanceNorm(nn.InstanceNorm2d):
     Batch normalisation of one picture is the same sum, and stays in its layout.
     """
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # the base class says it
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu":
             return super().forward(x)
         return torch.cat([F.batch_norm(picture, None, None, training=True, eps=self.eps) for picture in x.split(1)])
 
 
-def conv_block(channels_in: int, channels_out: int, kernel: int, *, stride: int = 1) -> list[nn.Module]:
+class BlurredConv2d(nn.Conv2d):
+    """A convolution of a picture that was blurred by (1,2,1)/4 on both axes, so that its stride takes no aliases.
+
+    The order is Zhang's with blur and convolution exchanged: both are linear, and the convolution need not run at
+    full resolution. The blur has no weights, so that a network with it takes the weights of one without.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        taps = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+        kernel = (taps[:, None] * taps).expand(channels, 1, 3, 3)
+        return super().forward(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=channels))
+
+
+def conv_block(
+    channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, antialias: bool = False
+) -> list[nn.Module]:
     """Convolution, InstanceNorm (no affine weights, no running statistics), ReLU."""
     padding = kernel // 2 if kernel == 3 else 0  # the 7x7 convolutions are padded by reflection outside
+    convolution = BlurredConv2d if antialias else nn.Conv2d
     return [
-        nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding),
+        convolution(channels_in, channels_out, kernel, stride=stride, padding=padding),
         InstanceNorm(channels_out),
         nn.ReLU(inplace=True),
     ]
@@ -65,16 +83,23 @@ class Generator(nn.Module):
     """A picture of one domain in, a picture of the other out; (N,3,H,W) in [-1,1] both.
 
     The output's sides are SIZE_MULTIPLE * ceil(side / SIZE_MULTIPLE): pad before, crop after.
+
+    Args:
+        ngf: filters of the first layer, doubled by each of the two stride-2 convolutions.
+        n_blocks: residual blocks.
+        antialias: blur before each stride and interpolate when upsampling, so that the texture moves with the
+            picture. It adds no weights.
     """
 
-    def __init__(self, ngf: int, n_blocks: int) -> None:
+    def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False) -> None:
         super().__init__()
+        upsampling = "bilinear" if antialias else "nearest"
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), *conv_block(3, ngf, 7)]
-        layers += conv_block(ngf, 2 * ngf, 3, stride=2)
-        layers += conv_block(2 * ngf, 4 * ngf, 3, stride=2)
+        layers += conv_block(ngf, 2 * ngf, 3, stride=2, antialias=antialias)
+        layers += conv_block(2 * ngf, 4 * ngf, 3, stride=2, antialias=antialias)
         layers += [ResidualBlock(4 * ngf) for _ in range(n_blocks)]
-        layers += [nn.Upsample(scale_factor=2), *conv_block(4 * ngf, 2 * ngf, 3)]
-        layers += [nn.Upsample(scale_factor=2), *conv_block(2 * ngf, ngf, 3)]
+        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(4 * ngf, 2 * ngf, 3)]
+        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(2 * ngf, ngf, 3)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
@@ -120,10 +145,11 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def receptive_field_px(n_blocks: int) -> int:
+def receptive_field_px(n_blocks: int, *, antialias: bool = False) -> int:
     """How far, in input pixels to either side, an output pixel of `Generator` looks (statistics aside).
 
     7x7 at full resolution 3; the strided convolutions 1 and 2; two 3x3 a block at a quarter 8; the
-    upsampling convolutions 4 and 2, nearest upsampling reaching up to 3 to one side; the last 7x7 3.
+    upsampling convolutions 4 and 2, upsampling reaching up to 3 to one side; the last 7x7 3. Anti-aliasing: the
+    blurs 1 and 2, and bilinear upsampling 3 more.
     """
-    return 3 + 1 + 2 + 8 * n_blocks + 4 + 2 + 3
+    return 3 + 1 + 2 + 8 * n_blocks + 4 + 2 + 3 + (6 if antialias else 0)

@@ -4,13 +4,16 @@ Names: real_a, fake_b = gen_ab(real_a), rec_a = gen_ba(fake_b), idt_a = gen_ba(r
 A discriminator judges pictures *of* its domain. Batches: float32 (N,3,crop,crop) in [-1,1].
 """
 
+import copy
 import itertools
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stylegan_tool.errors import UsageError
 from stylegan_train.config import TrainConfig
 from stylegan_train.image_pool import ImagePool
 from stylegan_train.losses import draw_warp, gan_loss, l1_loss, warp
@@ -25,8 +28,8 @@ class CycleGan(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.gen_ab = Generator(config.ngf, config.n_blocks)
-        self.gen_ba = Generator(config.ngf, config.n_blocks)
+        self.gen_ab = Generator(config.ngf, config.n_blocks, antialias=config.antialias)
+        self.gen_ba = Generator(config.ngf, config.n_blocks, antialias=config.antialias)
         self.disc_a = Discriminator(config.ndf, config.disc_layers)
         self.disc_b = Discriminator(config.ndf, config.disc_layers)
         generator = torch.Generator().manual_seed(config.seed)
@@ -35,14 +38,20 @@ class CycleGan(nn.Module):
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type that autocast computes in; `auto` is bf16 where the hardware multiplies it natively."""
+    """Return the type that autocast computes in; `auto` is bf16 where the hardware multiplies it natively.
+
+    Raises:
+        UsageError: fp16 without a GPU, where it is slower than fp32.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise UsageError("--precision fp16 needs an NVIDIA GPU", hint="Use --precision auto.")
     if precision == "auto":
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         precision = "bf16" if fast else "fp32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
 class Trainer:
@@ -55,15 +64,43 @@ class Trainer:
         self.networks = CycleGan(config).to(device)
         self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a gap in torch's types
         gans = self.networks
+        # The generators' running mean, which is what is kept in the end: the last steps of two networks that chase
+        # each other are a matter of luck, in the tint of skies above all.
+        self.averaged = copy.deepcopy((gans.gen_ab, gans.gen_ba)) if config.average else None
+        if config.compile:
+            for network in gans.children():
+                network.compile()
+        # fp16 has no room for small gradients: they are scaled up, and steps in which they overflow are left out.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.gen_params = list(itertools.chain(gans.gen_ab.parameters(), gans.gen_ba.parameters()))
         self.disc_params = list(itertools.chain(gans.disc_a.parameters(), gans.disc_b.parameters()))
         self.gen_optimizer = torch.optim.Adam(self.gen_params, lr=config.lr, betas=config.betas)
         self.disc_optimizer = torch.optim.Adam(self.disc_params, lr=config.lr, betas=config.betas)
         self.lambda_stable = 0.0  # set_epoch
+        self.steps = 0  # that the running mean has seen
         self.rng = random.Random(config.seed)
         self.warp_rng = torch.Generator().manual_seed(config.seed)
         self.pool_a = ImagePool(config.pool_size, self.rng)
         self.pool_b = ImagePool(config.pool_size, self.rng)
+
+    def generators(self) -> tuple[Generator, Generator]:
+        """Return gen_ab and gen_ba as they are kept and exported: the running mean where one is taken."""
+        return self.averaged or (self.networks.gen_ab, self.networks.gen_ba)
+
+    def start_from(self, gen_ab: Mapping[str, Tensor] | None, gen_ba: Mapping[str, Tensor] | None) -> None:
+        """Take the generators' first weights from elsewhere; None keeps the drawn ones.
+
+        Raises:
+            RuntimeError: they are another network's.
+        """
+        kept = self.averaged or (None, None)
+        for state, *generators in (
+            (gen_ab, self.networks.gen_ab, kept[0]),
+            (gen_ba, self.networks.gen_ba, kept[1]),
+        ):
+            for generator in generators:
+                if state is not None and generator is not None:
+                    generator.load_state_dict(state)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the learning rate and the consistency term's weight of 0-based `epoch`.
@@ -83,6 +120,7 @@ class Trainer:
         real_b = real_b.to(self.device, memory_format=torch.channels_last)
         terms, fake_a, fake_b = self._generator_step(real_a, real_b)
         terms |= self._discriminator_step(real_a, real_b, fake_a, fake_b)
+        self.scaler.update()
         # One transfer for all: each float() of a CUDA tensor waits for the whole step.
         values = torch.stack([value.detach() for value in terms.values()]).tolist()
         return dict(zip(terms, values, strict=True))
@@ -92,9 +130,9 @@ class Trainer:
         for param in self.disc_params:
             param.requires_grad_(False)  # they pass the gradient on and need none of their own
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            affine = draw_warp(len(real_a), self.warp_rng)
-            fake_b, idt_b, moved_b = self._translate(gans.gen_ab, real_a, real_b, affine)
-            fake_a, idt_a, moved_a = self._translate(gans.gen_ba, real_b, real_a, affine)
+            grid = draw_warp(len(real_a), config.crop_size, self.warp_rng)
+            fake_b, idt_b, moved_b = self._translate(gans.gen_ab, real_a, real_b, grid)
+            fake_a, idt_a, moved_a = self._translate(gans.gen_ba, real_b, real_a, grid)
             rec_a, rec_b = gans.gen_ba(fake_b), gans.gen_ab(fake_a)
             scores_a, scores_b = gans.disc_a(fake_a), gans.disc_b(fake_b)
         terms = {
@@ -104,17 +142,28 @@ class Trainer:
         }
         total = terms["gan"] + config.lambda_cycle * terms["cycle"] + config.lambda_identity * terms["identity"]
         if moved_a is not None and moved_b is not None:
-            terms["stable"] = (l1_loss(moved_b, warp(fake_b, affine)) + l1_loss(moved_a, warp(fake_a, affine))) / 2
+            terms["stable"] = (l1_loss(moved_b, warp(fake_b, grid)) + l1_loss(moved_a, warp(fake_a, grid))) / 2
             total = total + self.lambda_stable * terms["stable"]
         self.gen_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.gen_optimizer.step()
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.gen_optimizer)
+        self._average()
         for param in self.disc_params:
             param.requires_grad_(True)
         return terms, fake_a.detach().float(), fake_b.detach().float()
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        """One step of the running mean (Karras et al. 2018, 5.2), the shorter the run the shorter its memory."""
+        if self.averaged is None:
+            return
+        self.steps += 1
+        kept = min(self.config.average, self.steps / (self.steps + 10))
+        averages: list[Tensor] = [param for generator in self.averaged for param in generator.parameters()]
+        torch._foreach_lerp_(averages, list[Tensor](self.gen_params), 1 - kept)
+
     def _translate(
-        self, generator: Generator, source: Tensor, target: Tensor, affine: Tensor
+        self, generator: Generator, source: Tensor, target: Tensor, grid: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the fake of `source`, the identity of `target` and, if asked for, the fake of moved `source`.
 
@@ -123,7 +172,7 @@ class Trainer:
         parts = [source, target]
         if self.lambda_stable > 0:
             noise = torch.randn(source.shape, generator=self.warp_rng) * STABLE_NOISE
-            parts.append(warp(source, affine) + noise.to(self.device))
+            parts.append(warp(source, grid) + noise.to(self.device))
         results = generator(torch.cat(parts).contiguous(memory_format=torch.channels_last))
         fake, identity, *moved = results.chunk(len(parts))
         return fake, identity, moved[0] if moved else None
@@ -139,8 +188,8 @@ class Trainer:
             "disc_b": (gan_loss(real_scores_b, real=True) + gan_loss(fake_scores_b, real=False)) / 2,
         }
         self.disc_optimizer.zero_grad(set_to_none=True)
-        (terms["disc_a"] + terms["disc_b"]).backward()
-        self.disc_optimizer.step()
+        self.scaler.scale(terms["disc_a"] + terms["disc_b"]).backward()
+        self.scaler.step(self.disc_optimizer)
         return terms
 
     def state(self) -> dict[str, Any]:
@@ -148,8 +197,11 @@ class Trainer:
         version, internal, gauss = self.rng.getstate()
         return {
             "networks": self.networks.state_dict(),
+            "averaged": [generator.state_dict() for generator in self.averaged or ()],
+            "steps": self.steps,
             "gen_optimizer": self.gen_optimizer.state_dict(),
             "disc_optimizer": self.disc_optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "pool_a": self.pool_a.images,
             "pool_b": self.pool_b.images,
             "rng": [version, list(internal), gauss],
@@ -159,8 +211,13 @@ class Trainer:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.networks.load_state_dict(state["networks"])
+        for generator, weights in zip(self.averaged or (), state["averaged"], strict=True):
+            generator.load_state_dict(weights)
+        self.steps = state["steps"]
         self.gen_optimizer.load_state_dict(state["gen_optimizer"])
         self.disc_optimizer.load_state_dict(state["disc_optimizer"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
         self.pool_a.images = [image.to(self.device) for image in state["pool_a"]]
         self.pool_b.images = [image.to(self.device) for image in state["pool_b"]]
         version, internal, gauss = state["rng"]
