@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -13,9 +14,12 @@ from stylegan_tool import __version__
 from stylegan_tool.__main__ import main
 from stylegan_tool.model_info import SCHEMA
 from stylegan_tool.models import choose_model
-from stylegan_tool.session import read_model_info
+from stylegan_tool.options import TileOption
+from stylegan_tool.session import Session, read_model_info
+from stylegan_tool.stylize import Stylizer
 from stylegan_train.networks import SIZE_MULTIPLE, SMALLEST_SIZE, Generator, receptive_field_px
 from tests.export.test_to_onnx import SIDES
+from tests.train.sets import TINY, make_set
 from tests.train.test_checkpoint import Hostile
 
 
@@ -200,3 +204,17 @@ def test_a_folder_that_cannot_be_written_to_is_5(
     message = capsys.readouterr().err
     assert str(trained) in message
     assert "No space left on device" in message
+
+
+def test_an_anti_aliased_run_is_exported_and_tiled_exactly(trained: Path) -> None:
+    make_set(Path("datasets/photo2vangogh"))
+    assert main([*TINY, "--epochs", "1", "--lr", "0.02", "--antialias"]) == 0
+    run = trained.parent / "photo2vangogh-002"
+    assert main(["export", str(run)]) == 0
+    info = read_model_info(run / "A2B.onnx")
+    assert info.upsampling == "linear"
+    assert info.receptive_field == receptive_field_px(1, antialias=True)
+    session = Session(run / "A2B.onnx", provider="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), np.uint8)
+    whole, tiled = (Stylizer(session, TileOption.parse(tile))(image).astype(int) for tile in ("off", "64"))
+    assert np.abs(whole - tiled).max() <= 1

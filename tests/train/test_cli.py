@@ -47,6 +47,11 @@ OVERRIDES = {
     "--lambda-cycle": ("lambda_cycle", "7", 7.0),
     "--lambda-identity": ("lambda_identity", "0", 0.0),
     "--lambda-stable": ("lambda_stable", "3", 3.0),
+    "--lambda-spike": ("lambda_spike", "20", 20.0),
+    "--average": ("average", "0.999", 0.999),
+    "--augment": ("augment", "flip,colour", ["flip", "colour"]),
+    "--init": ("init", "vangogh", "vangogh"),
+    "--workers": ("workers", "0", 0),
     "--load-size": ("load_size", "300", [300, 300]),
     "--crop-size": ("crop_size", "128", 128),
     "--batch-size": ("batch_size", "4", 4),
@@ -77,6 +82,15 @@ def test_an_option_changes_its_field_and_no_other(
         expected["decay_from"] = 50  # half of it
     assert changed == expected
     assert changed != plain
+
+
+def test_more_options_change_their_fields(with_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = _resolve([], capsys)
+    assert _resolve(["--antialias"], capsys) == {**plain, "antialias": True}
+    assert _resolve(["--compile"], capsys) == {**plain, "compile": True}
+    assert _resolve(["--augment", "none"], capsys) == {**plain, "augment": []}
+    sizes = {"load_size": [256, 384], "load_size_b": [256, 256]}
+    assert _resolve(["--load-size", "256-384,256"], capsys) == {**plain, **sizes}
 
 
 @pytest.mark.parametrize(("preset", "size"), [("reference", (64, 9)), ("compact", (24, 5)), ("tiny", (4, 1))])

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stylegan_tool.errors import UsageError
 from stylegan_train.config import PRESETS, TrainConfig
 from stylegan_train.losses import draw_warp, warp
+from stylegan_train.networks import Generator, ResidualBlock
 from stylegan_train.step import STABLE_NOISE, CycleGan, Trainer, choose_dtype
 
 CPU = torch.device("cpu")
@@ -65,7 +67,26 @@ def _written_out_objective(
         "cycle": (rec_a - real_a).abs().mean() / 2 + (rec_b - real_b).abs().mean() / 2,
         "identity": (idt_a - real_a).abs().mean() / 2 + (idt_b - real_b).abs().mean() / 2,
         "stable": stable_a / 2 + stable_b / 2,
+        "spike": (_spikes(gans.gen_ab, real_a, real_b) + _spikes(gans.gen_ba, real_b, real_a)) / 2,
     }
+
+
+def _spikes(generator: Generator, *batches: Tensor) -> Tensor:
+    """What the blocks' normalised values have beyond 8 standard deviations, squared, mean over all."""
+    normalised: list[Tensor] = []
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, result: normalised.append(result.clone()))
+        for block in generator.model
+        if isinstance(block, ResidualBlock)
+        for module in block.modules()
+        if isinstance(module, nn.InstanceNorm2d)
+    ]
+    for batch in batches:
+        generator(batch)
+    for hook in hooks:
+        hook.remove()
+    excess = [(z.abs() - 8).clamp(min=0) for z in normalised]
+    return torch.stack([(part**2).mean() for part in excess]).mean()
 
 
 def _written_out_judgement(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -90,7 +111,7 @@ def _written_out_step(
     with torch.no_grad():
         fake_b, fake_a = gans.gen_ab(real_a), gans.gen_ba(real_b)
     terms = _written_out_objective(gans, real_a, real_b, moved, grid)
-    weights = {"gan": 1, "cycle": 10, "identity": 5, "stable": config.lambda_stable}
+    weights = {"gan": 1, "cycle": 10, "identity": 5, "stable": config.lambda_stable, "spike": config.lambda_spike}
     torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
     of_generators.step()
     of_discriminators.zero_grad()
@@ -101,8 +122,7 @@ def _written_out_step(
     judgements["disc_a"].backward()
     judgements["disc_b"].backward()
     of_discriminators.step()
-    if config.lambda_stable == 0:
-        del terms["stable"]
+    terms = {name: term for name, term in terms.items() if weights[name] > 0}
     return gans, {name: term.item() for name, term in {**terms, **judgements}.items()}
 
 
@@ -128,10 +148,17 @@ def _assert_weights(networks: nn.Module, expected: nn.Module) -> None:
     assert {name: value for name, value in differences.items() if value > 1e-6} == {}
 
 
-@pytest.mark.parametrize("lambda_stable", [0.0, 3.0], ids=["the paper's objective", "with the consistency term"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pytest.param({}, id="the paper's objective"),
+        pytest.param({"lambda_stable": 3.0}, id="with the consistency term"),
+        pytest.param({"lambda_spike": 5.0}, id="with the term against spikes"),
+    ],
+)
 @pytest.mark.parametrize("plain", [False, True], ids=["by Adam", "by the plain gradient, whose size counts too"])
-def test_a_step_is_the_objective_written_out(lambda_stable: float, plain: bool) -> None:
-    trainer = _trainer(_config(lambda_stable=lambda_stable))
+def test_a_step_is_the_objective_written_out(weights: dict[str, float], plain: bool) -> None:
+    trainer = _trainer(_config(**weights))
     optimizer: Optimizer = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     if plain:
         optimizer = partial(torch.optim.SGD, lr=5e-3)
@@ -199,6 +226,45 @@ def test_the_consistency_term_comes_in_when_the_rate_begins_to_fall() -> None:
         trainer.set_epoch(epoch)
         assert trainer.lambda_stable == weight
         assert ("stable" in trainer.step(*batches)) == (weight > 0)
+
+
+def test_the_running_mean_follows_and_is_what_is_kept() -> None:
+    trainer = Trainer(_config(average=0.9), CPU)
+    batches = _batches(trainer.config)
+    expected = [param.detach().clone() for param in trainer.gen_params]
+    for step in range(1, 4):
+        trainer.step(*batches)
+        kept = min(0.9, step / (step + 10))
+        expected = [kept * mean + (1 - kept) * param for mean, param in zip(expected, trainer.gen_params, strict=True)]
+    averages = [param for generator in trainer.generators() for param in generator.parameters()]
+    for average, mean, param in zip(averages, expected, trainer.gen_params, strict=True):
+        torch.testing.assert_close(average, mean, rtol=0, atol=1e-7)
+        assert not torch.equal(average, param)
+
+
+def test_without_a_mean_the_networks_themselves_are_kept() -> None:
+    trainer = Trainer(_config(), CPU)
+    assert trainer.generators() == (trainer.networks.gen_ab, trainer.networks.gen_ba)
+
+
+def test_a_state_goes_on_as_if_never_stopped() -> None:
+    config = _config(average=0.9, lambda_stable=3.0, lambda_spike=1.0, decay_from=0, pool_size=3)
+    first = _trainer(config)
+    batches = _batches(config)
+    for _ in range(3):
+        first.step(*batches)
+    second = Trainer(config, CPU)
+    second.load_state(copy.deepcopy(first.state()))
+    second.set_epoch(config.decay_from)
+    first.step(*batches)
+    second.step(*batches)
+    for one, two in ((first.networks, second.networks), *zip(first.generators(), second.generators(), strict=True)):
+        assert all(map(torch.equal, one.state_dict().values(), two.state_dict().values()))
+
+
+def test_fp16_needs_a_gpu() -> None:
+    with pytest.raises(UsageError, match="fp16"):
+        Trainer(_config(precision="fp16"), CPU)
 
 
 def test_the_four_networks_start_different_and_by_the_seed() -> None:

@@ -97,6 +97,13 @@ def train(
             help="Start with the generators of a run, of a style that ships, or of an exported file.",
         ),
     ] = None,
+    lambda_spike: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=_TRAINING,
+            help="Weight against activations beyond 8 standard deviations, which show as black drops. [0]",
+        ),
+    ] = None,
     load_size: Annotated[
         str | None,
         typer.Option(
@@ -156,6 +163,7 @@ def train(
         "lambda_cycle": lambda_cycle,
         "lambda_identity": lambda_identity,
         "lambda_stable": lambda_stable,
+        "lambda_spike": lambda_spike,
         "antialias": antialias,
         "init": init,
         **({} if load_size is None else _parse_load_sizes(load_size)),

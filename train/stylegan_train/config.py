@@ -47,6 +47,7 @@ class TrainConfig:
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
     lambda_stable: float = 0.0
+    lambda_spike: float = 0.0
     average: float = 0.0  # what is kept of the generators' running mean at each step; 0: no mean is taken
     pool_size: int = 50
     precision: str = "fp32"

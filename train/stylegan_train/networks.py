@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SIZE_MULTIPLE = 4  # two stride-2 convolutions
+SPIKE_LIMIT = 8.0  # standard deviations of a feature map; an ordinary picture's own go up to about 10
 SMALLEST_SIZE = 8  # reflection by 1 at a quarter of the resolution needs 2 pixels there
 
 
@@ -23,12 +24,24 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     torch's own goes through a layout with the channels first, and half of the time went into copying to and fro.
     Batch normalisation of one picture is the same sum, and stays in its layout.
+
+    Where `measures_spikes` is set, `spikes` holds what the values beyond SPIKE_LIMIT standard deviations have too
+    much, squared, as a mean over all.
     """
 
+    measures_spikes = False
+    spikes: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.device.type != "cpu":
-            return super().forward(x)
-        return torch.cat([F.batch_norm(picture, None, None, training=True, eps=self.eps) for picture in x.split(1)])
+        if self.training and x.device.type == "cpu":
+            pictures = [F.batch_norm(picture, None, None, training=True, eps=self.eps) for picture in x.split(1)]
+            result = torch.cat(pictures)
+        else:
+            result = super().forward(x)
+        if self.measures_spikes:
+            # Not by clamp(), whose gradient needs the values that the ReLU behind it overwrites.
+            self.spikes = (F.relu(result - SPIKE_LIMIT) + F.relu(-result - SPIKE_LIMIT)).float().square().mean()
+        return result
 
 
 class BlurredConv2d(nn.Conv2d):
@@ -102,6 +115,20 @@ class Generator(nn.Module):
         layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(2 * ngf, ngf, 3)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+
+    def measure_spikes(self) -> None:
+        """Have each pass measure `spikes`."""
+        for norm in self._norms():
+            norm.measures_spikes = True
+
+    def spikes(self) -> Tensor:
+        """Return what the last pass measured, as a mean over the residual blocks' norms."""
+        return torch.stack([norm.spikes for norm in self._norms()]).mean()
+
+    def _norms(self) -> list[InstanceNorm]:
+        """The residual blocks': spikes grow from block to block, and these are cheap to look at."""
+        blocks = [module for module in self.model if isinstance(module, ResidualBlock)]
+        return [module for block in blocks for module in block.modules() if isinstance(module, InstanceNorm)]
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return the stylised batch."""
