@@ -34,16 +34,23 @@ class Parity:
     checked: str
 
 
-def _batches() -> Iterator[Batch]:
+def _batches(multiple: int) -> Iterator[Batch]:
+    """The batches, their sides cut to multiples of what the network takes."""
+
+    def cut(side: int) -> int:
+        return side // multiple * multiple
+
     rng = np.random.default_rng(0)
     for n, height, width in NOISE_SHAPES:
-        yield rng.uniform(-1, 1, (n, 3, height, width)).astype(np.float32)
+        yield rng.uniform(-1, 1, (n, 3, cut(height), cut(width))).astype(np.float32)
     picture = to_batch(read_picture(example_pictures()[0]).image)
-    yield np.ascontiguousarray(picture[:, :, :PICTURE_SIZE, : PICTURE_SIZE + 60])
+    yield np.ascontiguousarray(picture[:, :, : cut(PICTURE_SIZE), : cut(PICTURE_SIZE + 60)])
 
 
-def measure_parity(generator: Generator, path: Path, name: str) -> Parity:
+def measure_parity(generator: Generator, path: Path, name: str, *, multiple: int = 1) -> Parity:
     """Compare the .onnx at `path` with `generator`; messages call it `name`.
+
+    Sides are cut to multiples of `multiple`.
 
     Raises:
         ModelError: they differ by more than LIMIT, or a black picture gives no finite numbers.
@@ -51,7 +58,7 @@ def measure_parity(generator: Generator, path: Path, name: str) -> Parity:
     largest_each = []
     with torch.inference_mode():
         session = Session(path, provider="cpu")
-        for batch in _batches():
+        for batch in _batches(multiple):
             expected = generator(torch.from_numpy(batch)).numpy()
             result = session.run(batch)
             if result.shape != expected.shape:
@@ -68,5 +75,6 @@ def measure_parity(generator: Generator, path: Path, name: str) -> Parity:
             f"{name} {what} (at most {LIMIT:g} is accepted)",
             hint="The file is not kept. Train further or with another --seed, or report it: sgt doctor",
         )
-    shapes = ", ".join("x".join(map(str, shape)) for shape in NOISE_SHAPES)
-    return Parity(largest, f"noise {shapes}, a picture of {PICTURE_SIZE + 60}x{PICTURE_SIZE}, black")
+    *noise, (_, _, height, width) = [batch.shape for batch in _batches(multiple)]
+    shapes = ", ".join(f"{n}x{tall}x{wide}" for n, _, tall, wide in noise)
+    return Parity(largest, f"noise {shapes}, a picture of {width}x{height}, black")

@@ -12,13 +12,14 @@ from stylegan_export.parity import LIMIT, NOISE_SHAPES, PICTURE_SIZE, measure_pa
 from stylegan_tool.errors import ModelError
 from stylegan_tool.session import Session
 from stylegan_train.checkpoint import load_generator, read_plain
+from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 from tests.export.test_to_onnx import SIDES
 from tests.models import write_graph
 
 
 def _generator(run: Path, name: str) -> Generator:
-    return load_generator(read_plain(run / "checkpoint.pt")[name], ngf=4, n_blocks=1)
+    return load_generator(read_plain(run / "checkpoint.pt")[name], TrainConfig(ngf=4, n_blocks=1))
 
 
 @torch.inference_mode()

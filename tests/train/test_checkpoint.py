@@ -7,6 +7,7 @@ import torch
 
 from stylegan_tool.errors import InputError, ModelError
 from stylegan_train.checkpoint import load_generator, read_plain, write_atomically
+from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 
 
@@ -95,7 +96,7 @@ def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
 
 def test_a_generator_comes_back_in_eval_mode() -> None:
     trained = Generator(4, 1)
-    loaded = load_generator(trained.state_dict(), ngf=4, n_blocks=1)
+    loaded = load_generator(trained.state_dict(), TrainConfig(ngf=4, n_blocks=1))
     assert not loaded.training
     assert all(map(torch.equal, trained.parameters(), loaded.parameters()))
 
@@ -103,4 +104,4 @@ def test_a_generator_comes_back_in_eval_mode() -> None:
 @pytest.mark.parametrize("fields", [{"ngf": 8, "n_blocks": 1}, {"ngf": 4, "n_blocks": 2}])
 def test_another_networks_weights_are_a_model_error(fields: dict[str, int]) -> None:
     with pytest.raises(ModelError, match=rf"{fields['ngf']} filters and {fields['n_blocks']} blocks"):
-        load_generator(Generator(4, 1).state_dict(), ngf=fields["ngf"], n_blocks=fields["n_blocks"])
+        load_generator(Generator(4, 1).state_dict(), TrainConfig(ngf=fields["ngf"], n_blocks=fields["n_blocks"]))

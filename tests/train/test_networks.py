@@ -100,6 +100,16 @@ def test_the_generator_is_the_one_that_the_design_describes(antialias: bool) -> 
     torch.testing.assert_close(generator(batch), expected, rtol=0, atol=1e-4)
 
 
+@torch.inference_mode()
+def test_with_the_skip_the_picture_itself_is_added() -> None:
+    generator, plain = Generator(3, 2, skip=True), Generator(3, 2)
+    _seeded(generator)
+    plain.load_state_dict(generator.state_dict())
+    batch = _noise(2, 3, 24, 36)
+    expected = torch.tanh(torch.atanh(plain(batch).double()) + 1.5 * batch)
+    torch.testing.assert_close(generator(batch).double(), expected, rtol=0, atol=1e-3)
+
+
 def test_anti_aliasing_adds_no_weights() -> None:
     assert Generator(3, 2, antialias=True).state_dict().keys() == Generator(3, 2).state_dict().keys()
 

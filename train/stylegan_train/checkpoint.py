@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from stylegan_tool.errors import InputError, ModelError
+from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 
 
@@ -53,18 +54,23 @@ def read_plain(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_generator(state: dict[str, Any], *, ngf: int, n_blocks: int, antialias: bool = False) -> Generator:
+def build_generator(config: TrainConfig) -> Generator:
+    """Return a generator as `config` describes it, with weights not yet drawn."""
+    return Generator(config.ngf, config.n_blocks, antialias=config.antialias, skip=config.skip)
+
+
+def load_generator(state: dict[str, Any], config: TrainConfig) -> Generator:
     """Return a generator in eval mode with the weights of `state`.
 
     Raises:
         ModelError: the weights are another network's.
     """
-    generator = Generator(ngf, n_blocks, antialias=antialias)
+    generator = build_generator(config)
     try:
         generator.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise ModelError(
-            f"The checkpoint does not fit a generator of {ngf} filters and {n_blocks} blocks",
+            f"The checkpoint does not fit a generator of {config.ngf} filters and {config.n_blocks} blocks",
             hint="The run's config.json and its checkpoint are of different runs; export another run.",
         ) from error
     return generator.eval()

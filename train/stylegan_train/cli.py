@@ -89,6 +89,14 @@ def train(
             help="Blur before strides, interpolate when upsampling. [no]",
         ),
     ] = None,
+    skip: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip/--no-skip",
+            rich_help_panel=_NETWORKS,
+            help="Generators add to the picture instead of making it anew. [no]",
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -165,6 +173,7 @@ def train(
         "lambda_stable": lambda_stable,
         "lambda_spike": lambda_spike,
         "antialias": antialias,
+        "skip": skip,
         "init": init,
         **({} if load_size is None else _parse_load_sizes(load_size)),
         "augment": None if augment is None else tuple(part for part in augment.split(",") if part not in ("", "none")),

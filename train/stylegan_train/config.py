@@ -34,6 +34,7 @@ class TrainConfig:
     ndf: int = 64
     disc_layers: int = 4
     antialias: bool = False
+    skip: bool = False
     init: str = ""  # where the generators' first weights come from; empty: drawn
     load_size: tuple[int, int] = (286, 286)  # the shorter side is scaled to a size drawn from this range
     load_size_b: tuple[int, int] | None = None  # domain B's, where it is another one

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SIZE_MULTIPLE = 4  # two stride-2 convolutions
+SKIP_GAIN = 1.5  # tanh(1.5) is 0.9: black and white stay nearly so, and the slope stays large enough to learn by
 SPIKE_LIMIT = 8.0  # standard deviations of a feature map; an ordinary picture's own go up to about 10
 SMALLEST_SIZE = 8  # reflection by 1 at a quarter of the resolution needs 2 pixels there
 
@@ -102,10 +103,14 @@ class Generator(nn.Module):
         n_blocks: residual blocks.
         antialias: blur before each stride and interpolate when upsampling, so that the texture moves with the
             picture. It adds no weights.
+        skip: add the picture itself, SKIP_GAIN times, before the last tanh. Norms take away how bright a picture is,
+            and a generator without another way to pass it on does so in a few huge values, which show as black
+            drops. The sides must then be multiples of SIZE_MULTIPLE.
     """
 
-    def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False) -> None:
+    def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False, skip: bool = False) -> None:
         super().__init__()
+        self.skip = skip
         upsampling = "bilinear" if antialias else "nearest"
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), *conv_block(3, ngf, 7)]
         layers += conv_block(ngf, 2 * ngf, 3, stride=2, antialias=antialias)
@@ -132,6 +137,8 @@ class Generator(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return the stylised batch."""
+        if self.skip:
+            return torch.tanh(self.model[:-1](batch) + SKIP_GAIN * batch)
         stylized: Tensor = self.model(batch)
         return stylized
 

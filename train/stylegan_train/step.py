@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan_tool.errors import UsageError
+from stylegan_train.checkpoint import build_generator
 from stylegan_train.config import TrainConfig
 from stylegan_train.image_pool import ImagePool
 from stylegan_train.losses import draw_warp, gan_loss, l1_loss, warp
@@ -28,8 +29,7 @@ class CycleGan(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.gen_ab = Generator(config.ngf, config.n_blocks, antialias=config.antialias)
-        self.gen_ba = Generator(config.ngf, config.n_blocks, antialias=config.antialias)
+        self.gen_ab, self.gen_ba = build_generator(config), build_generator(config)
         self.disc_a = Discriminator(config.ndf, config.disc_layers)
         self.disc_b = Discriminator(config.ndf, config.disc_layers)
         generator = torch.Generator().manual_seed(config.seed)
