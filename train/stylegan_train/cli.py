@@ -94,7 +94,7 @@ def train(
         typer.Option(
             "--skip/--no-skip",
             rich_help_panel=_NETWORKS,
-            help="Generators add to the picture instead of making it anew. [no]",
+            help="Generators add to the picture instead of making it anew; an experiment. [no]",
         ),
     ] = None,
     init: Annotated[
@@ -109,7 +109,7 @@ def train(
         float | None,
         typer.Option(
             rich_help_panel=_TRAINING,
-            help="Weight against activations beyond 8 standard deviations, which show as black drops. [0]",
+            help="Weight against activations beyond 8 standard deviations; an experiment. [0]",
         ),
     ] = None,
     load_size: Annotated[
