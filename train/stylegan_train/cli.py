@@ -210,7 +210,7 @@ def _start(
         return
     data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=skip_bad)
     run = make_run_dir(Path("runs"), config, say)
-    _run(config, data_set, run, resume=False)
+    _run(config, data_set, run, stored=None)
 
 
 def _resume(
@@ -224,8 +224,8 @@ def _resume(
                 f"No run of {name} to go on with: looked in runs/ for {name}-NNN",
                 hint=f"Start one: sgt train {name}",
             )
-        # A run that died before its first save has nothing to go on with.
-        folder = ([run for run in of_name if (run / "training_state.pt").is_file()] or of_name)[-1]
+        # A run that died before its first step has nothing to go on with.
+        folder = ([run for run in of_name if RunDir(run, say).has_state()] or of_name)[-1]
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
@@ -246,7 +246,7 @@ def _resume(
         typer.echo(config.to_json(), nl=False)
         return
     data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
-    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, resume=True)
+    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, stored=stored)
 
 
 def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
@@ -268,18 +268,23 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
     return kept
 
 
-def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
+def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainConfig | None) -> None:
+    """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
     import torch
 
     from stylegan_train.initial import start_from
     from stylegan_train.loop import Loop
+    from stylegan_train.stop import Stopped
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loop = Loop(config, data_set, run, device)
+    resume = stored is not None and (run.has_state() or run.checkpoint_path.exists())
     if config.init and not resume:
         run.log(f"--init {config.init}: {start_from(loop.trainer, config)} begin with its weights")
-    if resume:
+    if stored is not None and not resume:
+        run.log(f"{run.folder} was stopped before its first step: it begins anew")
+    if stored is not None and resume:
         loop.resume()
         if loop.epoch >= config.epochs:
             what = f"{run.folder} has {loop.epoch} epochs behind it"
@@ -290,8 +295,9 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
             return
     try:
         _train(loop, config, data_set, run, resume=resume)
-    except KeyboardInterrupt:
-        say(f"\nStopped and saved. Go on with: sgt train {run.folder} --resume")
+    except KeyboardInterrupt as stop:
+        what = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
+        say(f"\nStopped {what}: sgt train {run.folder} --resume")
         raise
     except SgtError as error:
         run.log(error.what)
@@ -309,8 +315,7 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
 
 
 def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
-    if resume:
-        run.write_config(config)
+    run.write_config(config)  # what may change on --resume
     exchanged = f" (the folder's sides are exchanged: its A is {config.domain_b})" if config.exchanged else ""
     run.log(
         f"{config.domain_a} (A, {len(data_set.train_a)} pictures) <-> {config.domain_b} "
