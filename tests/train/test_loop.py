@@ -270,6 +270,34 @@ def test_ctrl_c_twice_stops_at_once_and_saves_nothing(
     assert (read_state(RUN)["epoch"], read_state(RUN)["step"]) == (1, 0)
 
 
+def test_a_resumed_run_has_the_learning_rates_of_an_uninterrupted_one(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_until(monkeypatch, 7, BUSY)
+    assert main(["train", "photo2vangogh", "--resume"]) == 0
+    rates = {line["epoch"]: line["lr"] for line in read_stats(RUN)}
+    assert rates == pytest.approx({1: 2e-4, 2: 2e-4, 3: 2e-4 * 2 / 3, 4: 2e-4 / 3}, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates", "said"),
+    [
+        pytest.param([], [1.2e-4, 8e-5, 4e-5], "goes on at 0.00012, and falls from epoch 0 to 0 at", id="kept"),
+        pytest.param(["--decay-from", "5"], [2e-4] * 3, "goes on at 0.0002, and does not fall", id="given"),
+    ],
+)
+def test_a_longer_run_has_the_learning_rate_of_one_begun_so_and_says_so(
+    options: list[str], rates: list[float], said: str, with_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, "--epochs", "2", "--decay-from", "0"]) == 0
+    capsys.readouterr()
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "5", *options]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Learning rate: ")]
+    assert "it was 0.0001, " in line
+    assert said in line
+    assert [stats["lr"] for stats in read_stats(RUN)][2:] == pytest.approx(rates, rel=1e-5)
+
+
 def test_more_epochs_are_accepted(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "1", "--decay-from", "1"]) == 0
     assert main(["train", "photo2vangogh", "--resume", "--epochs", "3"]) == 0

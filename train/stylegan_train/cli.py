@@ -12,6 +12,7 @@ from stylegan_tool.progress import format_duration, say
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
 from stylegan_train.run_dir import RunDir, make_run_dir
+from stylegan_train.schedule import lr_factor
 
 if TYPE_CHECKING:
     from stylegan_train.loop import Loop
@@ -55,9 +56,12 @@ def train(
     preset: Annotated[
         str, typer.Option(metavar="reference|compact|tiny", help="compact is what a CPU can train and run.")
     ] = "reference",
-    epochs: Annotated[int | None, typer.Option(help="Epochs in all. [200]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs in all; with --resume, a finished run may get more. [200]")
+    ] = None,
     decay_from: Annotated[
-        int | None, typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs]")
+        int | None,
+        typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs; with --resume as it was]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of that name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
@@ -293,6 +297,7 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainCo
                 raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
             say(f"{what}: nothing to do. {longer}")
             return
+        _say_schedule(loop, stored, config)
     try:
         _train(loop, config, data_set, run, resume=resume)
     except KeyboardInterrupt as stop:
@@ -312,6 +317,21 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainCo
             f"Cannot write in {run.folder} ({error.strerror or error})",
             hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
         ) from error
+
+
+def _say_schedule(loop: "Loop", stored: TrainConfig, config: TrainConfig) -> None:
+    """Say what another --epochs or --decay-from does to the learning rate."""
+    if (stored.epochs, stored.decay_from) == (config.epochs, config.decay_from):
+        return
+    before = loop.trainer.gen_optimizer.param_groups[0]["lr"]
+    rate = config.lr * lr_factor(loop.epoch, epochs=config.epochs, decay_from=config.decay_from)
+    if config.decay_from < config.epochs:
+        course = f"falls from epoch {config.decay_from} to 0 at epoch {config.epochs}"
+    else:
+        course = f"does not fall up to epoch {config.epochs}"
+    loop.run.log(
+        f"Learning rate: it was {before:.3g}, goes on at {rate:.3g}, and {course}; --decay-from changes where it falls"
+    )
 
 
 def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
