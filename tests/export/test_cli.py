@@ -206,10 +206,10 @@ def test_a_folder_that_cannot_be_written_to_is_5(
     assert "No space left on device" in message
 
 
-@pytest.mark.parametrize("skip", ["--skip", "--no-skip"])
-def test_an_anti_aliased_run_is_exported_and_tiled_exactly(skip: str, trained: Path) -> None:
+@pytest.mark.parametrize("clamp", ["--clamp", "--no-clamp"])
+def test_an_anti_aliased_run_is_exported_and_tiled_exactly(clamp: str, trained: Path) -> None:
     make_set(Path("datasets/photo2vangogh"))
-    assert main([*TINY, "--epochs", "1", "--lr", "0.02", "--antialias", skip]) == 0
+    assert main([*TINY, "--epochs", "1", "--lr", "0.02", "--antialias", clamp]) == 0
     run = trained.parent / "photo2vangogh-002"
     assert main(["export", str(run)]) == 0
     info = read_model_info(run / "A2B.onnx")

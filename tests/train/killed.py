@@ -25,7 +25,7 @@ from tests.train.sets import TINY, make_set
 
 # All that a step can read and write, a falling learning rate, epochs of six steps.
 ARGV = [*TINY, "--epochs", "3", "--decay-from", "1", "--pool-size", "2", "--augment", "flip,scale,colour"]
-ARGV += ["--average", "0.9", "--lambda-stable", "1", "--lambda-spike", "1"]
+ARGV += ["--average", "0.9", "--lambda-stable", "1"]
 STATE = ".training_state.pt.part"
 
 

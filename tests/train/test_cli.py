@@ -49,7 +49,6 @@ OVERRIDES = {
     "--lambda-cycle": ("lambda_cycle", "7", 7.0),
     "--lambda-identity": ("lambda_identity", "0", 0.0),
     "--lambda-stable": ("lambda_stable", "3", 3.0),
-    "--lambda-spike": ("lambda_spike", "20", 20.0),
     "--average": ("average", "0.999", 0.999),
     "--augment": ("augment", "flip,colour", ["flip", "colour"]),
     "--init": ("init", "vangogh", "vangogh"),

@@ -93,12 +93,12 @@ def train(
             help="Blur before strides, interpolate when upsampling. [no]",
         ),
     ] = None,
-    skip: Annotated[
+    clamp: Annotated[
         bool | None,
         typer.Option(
-            "--skip/--no-skip",
+            "--clamp/--no-clamp",
             rich_help_panel=_NETWORKS,
-            help="Generators add to the picture instead of making it anew; an experiment. [no]",
+            help="Keep normalised values within 5 standard deviations: no black drops in dark places. [no]",
         ),
     ] = None,
     init: Annotated[
@@ -107,13 +107,6 @@ def train(
             rich_help_panel=_NETWORKS,
             metavar="RUN|STYLE|ONNX",
             help="Start with the generators of a run, of a style that ships, or of an exported file.",
-        ),
-    ] = None,
-    lambda_spike: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=_TRAINING,
-            help="Weight against activations beyond 8 standard deviations; an experiment. [0]",
         ),
     ] = None,
     load_size: Annotated[
@@ -175,9 +168,8 @@ def train(
         "lambda_cycle": lambda_cycle,
         "lambda_identity": lambda_identity,
         "lambda_stable": lambda_stable,
-        "lambda_spike": lambda_spike,
         "antialias": antialias,
-        "skip": skip,
+        "clamp": clamp,
         "init": init,
         **({} if load_size is None else _parse_load_sizes(load_size)),
         "augment": None if augment is None else tuple(part for part in augment.split(",") if part not in ("", "none")),

@@ -34,7 +34,7 @@ class TrainConfig:
     ndf: int = 64
     disc_layers: int = 4
     antialias: bool = False
-    skip: bool = False
+    clamp: bool = False
     init: str = ""  # where the generators' first weights come from; empty: drawn
     load_size: tuple[int, int] = (286, 286)  # the shorter side is scaled to a size drawn from this range
     load_size_b: tuple[int, int] | None = None  # domain B's, where it is another one
@@ -48,7 +48,6 @@ class TrainConfig:
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
     lambda_stable: float = 0.0
-    lambda_spike: float = 0.0
     average: float = 0.0  # what is kept of the generators' running mean at each step; 0: no mean is taken
     pool_size: int = 50
     precision: str = "fp32"
