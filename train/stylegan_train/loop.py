@@ -18,9 +18,11 @@ from stylegan_train.config import TrainConfig
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
+from stylegan_train.waits import Waits, advise
 
 LOG_EVERY_STEPS = 10
-ESTIMATE_AFTER_STEPS = 20
+ESTIMATE_AFTER_S = 60
+ESTIMATE_AFTER_STEPS = 20  # of runs that take no longer than that
 SAVE_EVERY_S = 600
 N_SAMPLES = 3  # fixed pictures of each domain in a sample grid
 MAX_GRIDS = 50
@@ -40,7 +42,10 @@ class Loop:
         self.samples_a = self._read_samples(data_set.test_a or data_set.train_a)
         self.samples_b = self._read_samples(data_set.test_b or data_set.train_b)
         self.means: defaultdict[str, list[float]] = defaultdict(list)
-        self.saved_at = self.started_at = self.logged_at = time.monotonic()
+        self.waits = Waits()
+        self.trained_s = 0.0  # of this process, without samples and saving
+        self.estimated = self.advised = False
+        self.saved_at = self.started_at = self.logged_at = self.first_step_at = time.monotonic()
 
     def _read_samples(self, paths: tuple[Path, ...]) -> Tensor:
         """The fixed pictures, evenly spread over the folder: (N,3,S,S)."""
@@ -111,7 +116,8 @@ class Loop:
         self.trainer.set_epoch(self.epoch)
         sums: defaultdict[str, float] = defaultdict(float)
         started, first_step = time.monotonic(), self.step
-        for real_a, real_b in self.batches.epoch(self.epoch, self.step):
+        self.logged_at = started
+        for real_a, real_b in self.waits.watch(self.batches.epoch(self.epoch, self.step)):
             terms = self.trainer.step(torch.from_numpy(real_a), torch.from_numpy(real_b))
             self.step += 1
             self.steps_here += 1
@@ -123,6 +129,7 @@ class Loop:
             if time.monotonic() - self.saved_at > SAVE_EVERY_S:
                 self.save()
         self._write_stats()
+        self.trained_s += time.monotonic() - started
         n_steps = self.step - first_step
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
@@ -138,6 +145,10 @@ class Loop:
         left = (self.config.epochs - self.epoch) * self.batches.n_steps
         rest = f"; about {format_duration(left * step_s)} left" if left else ""
         self.run.log(f"epoch {self.epoch}/{self.config.epochs}: {losses}{rest}")
+        workers, run = self.config.workers, str(self.run.folder)
+        if not self.advised and (line := advise(self.waits.waited_s, self.trained_s, workers=workers, run=run)):
+            self.advised = True
+            self.run.log(line)
 
     def _check_finite(self, terms: dict[str, float]) -> None:
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
@@ -153,7 +164,7 @@ class Loop:
             self.means[name].append(value)
         if self.step % LOG_EVERY_STEPS == 0:
             self._write_stats()
-        if self.steps_here == ESTIMATE_AFTER_STEPS:
+        if not self.estimated:
             self._estimate()
 
     def _write_stats(self) -> None:
@@ -168,6 +179,7 @@ class Loop:
                 "steps": self.epoch * self.batches.n_steps + self.step,
                 "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
                 "steps_per_s": n_steps / max(1e-9, now - self.logged_at),
+                "waited": self.waits.share_of(now - self.logged_at),
                 **{name: sum(values) / len(values) for name, values in self.means.items()},
             }
         )
@@ -175,9 +187,23 @@ class Loop:
         self.logged_at = now
 
     def _estimate(self) -> None:
-        step_s = self.elapsed_s() / self.steps_here
-        left_s = step_s * ((self.config.epochs - self.epoch) * self.batches.n_steps - self.step)
-        self.run.log(f"{1 / step_s:.2f} steps/s: about {format_duration(left_s)} for {self.config.epochs} epochs")
+        """Say once how long the run takes: after a minute, or after some steps if that is longer than the run."""
+        if self.steps_here == 1:  # it warms up, and may compile
+            self.first_step_at = time.monotonic()
+            return
+        step_s = (time.monotonic() - self.first_step_at) / (self.steps_here - 1)
+        n_steps = self.config.epochs * self.batches.n_steps
+        left_s = step_s * (n_steps - self.epoch * self.batches.n_steps - self.step)
+        short = self.steps_here >= ESTIMATE_AFTER_STEPS and self.elapsed_s() + left_s <= ESTIMATE_AFTER_S
+        if not (short or self.elapsed_s() >= ESTIMATE_AFTER_S):
+            return
+        self.estimated = True
+        later = self.config.lambda_stable > 0 and self.epoch < self.config.decay_from < self.config.epochs
+        self.run.log(
+            f"{1 / max(1e-9, step_s):.2f} steps/s: about {format_duration(n_steps * step_s)} for all "
+            f"{self.config.epochs} epochs, {format_duration(left_s)} of it left"
+            + (f" (longer, since --lambda-stable comes in after epoch {self.config.decay_from})" if later else "")
+        )
         if self.trainer.device.type == "cpu" and self.config.preset == "reference":
             self.run.log(
                 "This runs on the CPU. A smaller network that a CPU can train: "

@@ -2,7 +2,8 @@
 
     config.json            every resolved option
     log.txt                what was said, with the time
-    stats.jsonl            one object for every LOG_EVERY steps: epoch, step, seconds, learning rate, mean losses
+    stats.jsonl            one object for every LOG_EVERY_STEPS: epoch, step, learning rate, steps a second, the share
+                           of the time that was waited for pictures, mean losses
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
     training_state.pt      all that `--resume` needs
