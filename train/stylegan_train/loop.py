@@ -13,6 +13,7 @@ from stylegan_tool.errors import ComputeError, InputError
 from stylegan_tool.image_files import Picture, write_picture
 from stylegan_tool.pixels import to_batch, to_image
 from stylegan_tool.progress import Progress, format_duration
+from stylegan_train.board import Board
 from stylegan_train.checkpoint import read_plain, write_atomically
 from stylegan_train.config import TrainConfig
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
@@ -42,6 +43,7 @@ class Loop:
         self.samples_a = self._read_samples(data_set.test_a or data_set.train_a)
         self.samples_b = self._read_samples(data_set.test_b or data_set.train_b)
         self.means: defaultdict[str, list[float]] = defaultdict(list)
+        self.board = Board(run.board_folder)
         self.waits = Waits()
         self.trained_s = 0.0  # of this process, without samples and saving
         self.estimated = self.advised = False
@@ -111,6 +113,8 @@ class Loop:
         except KeyboardInterrupt:
             self.save()
             raise
+        finally:
+            self.board.close()
 
     def _train_epoch(self, progress: Progress) -> None:
         self.trainer.set_epoch(self.epoch)
@@ -172,17 +176,17 @@ class Loop:
             return
         now = time.monotonic()
         n_steps = len(next(iter(self.means.values())))
-        self.run.append_stats(
-            {
-                "epoch": self.epoch + 1,
-                "step": self.step,
-                "steps": self.epoch * self.batches.n_steps + self.step,
-                "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
-                "steps_per_s": n_steps / max(1e-9, now - self.logged_at),
-                "waited": self.waits.share_of(now - self.logged_at),
-                **{name: sum(values) / len(values) for name, values in self.means.items()},
-            }
-        )
+        values = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "steps": self.epoch * self.batches.n_steps + self.step,
+            "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
+            "steps_per_s": n_steps / max(1e-9, now - self.logged_at),
+            "waited": self.waits.share_of(now - self.logged_at),
+            **{name: sum(values) / len(values) for name, values in self.means.items()},
+        }
+        self.run.append_stats(values)
+        self.board.write_scalars(values, values["steps"])
         self.means.clear()
         self.logged_at = now
 
@@ -224,3 +228,4 @@ class Loop:
         grid = torch.cat(rows, dim=2).float().cpu().numpy()
         picture = Picture(to_image(grid, np.dtype(np.uint8)), None, None, None)
         write_picture(self.run.sample_path(self.epoch), picture, overwrite=True)
+        self.board.write_grid(picture.image, self.epoch * self.batches.n_steps)

@@ -4,6 +4,7 @@
     log.txt                what was said, with the time
     stats.jsonl            one object for every LOG_EVERY_STEPS: epoch, step, learning rate, steps a second, the share
                            of the time that was waited for pictures, mean losses
+    tensorboard/           the same for `tensorboard --logdir runs`, where TensorBoard is installed
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
     training_state.pt      all that `--resume` needs
@@ -41,6 +42,10 @@ class RunDir:
     @property
     def state_path(self) -> Path:
         return self.folder / "training_state.pt"
+
+    @property
+    def board_folder(self) -> Path:
+        return self.folder / "tensorboard"
 
     def sample_path(self, epoch: int) -> Path:
         """Where the grid after `epoch` (1-based) goes."""
