@@ -43,7 +43,7 @@ def test_a_run_folder_explains_itself(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "2"]) == 0
     files = {path.relative_to(RUN).as_posix() for path in RUN.rglob("*") if "tensorboard" not in path.parts}
     assert files == {
-        *("config.json", "log.txt", "stats.jsonl", "checkpoint.pt", "training_state.pt"),
+        *("config.json", "log.txt", "stats.jsonl", "curves.png", "checkpoint.pt", "training_state.pt"),
         *("samples", "samples/epoch_0001.png", "samples/epoch_0002.png"),
     }
     config = read_config(RUN / "config.json")
@@ -465,9 +465,7 @@ def test_after_a_minute_the_time_of_a_long_run_is_estimated(
     train_until(monkeypatch, 30, options)
     assert "steps/s" not in capsys.readouterr().err
     train_until(monkeypatch, 40, options)
-    said = (
-        "0.50 steps/s: about 1 h 40 min for all 1000 epochs, 1 h 39 min of it left (longer, since"
-    )
+    said = "0.50 steps/s: about 1 h 40 min for all 1000 epochs, 1 h 39 min of it left (longer, since"
     assert capsys.readouterr().err.count(said) == 1
 
 

@@ -16,6 +16,7 @@ from stylegan_tool.progress import Progress, format_duration
 from stylegan_train.board import Board
 from stylegan_train.checkpoint import read_plain, write_atomically
 from stylegan_train.config import TrainConfig
+from stylegan_train.curves import write_curves
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
@@ -112,9 +113,16 @@ class Loop:
                     self._train_epoch(progress)
         except KeyboardInterrupt:
             self.save()
+            self._draw_curves()
             raise
         finally:
             self.board.close()
+        self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        config, n_steps = self.config, self.batches.n_steps
+        title = f"{self.run.folder.absolute().name}: {config.domain_a} (A) <-> {config.domain_b} (B)"
+        write_curves(self.run.stats_path, self.run.curves_path, title=title, n_steps=n_steps)
 
     def _train_epoch(self, progress: Progress) -> None:
         self.trainer.set_epoch(self.epoch)

@@ -4,7 +4,8 @@
     log.txt                what was said, with the time
     stats.jsonl            one object for every LOG_EVERY_STEPS: epoch, step, learning rate, steps a second, the share
                            of the time that was waited for pictures, mean losses
-    tensorboard/           the same for `tensorboard --logdir runs`, where TensorBoard is installed
+    curves.png             its losses, learning rate and validation as curves, drawn at the end
+    tensorboard/           stats and samples for `tensorboard --logdir runs`, where TensorBoard is installed
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
     training_state.pt      all that `--resume` needs
@@ -44,6 +45,14 @@ class RunDir:
         return self.folder / "training_state.pt"
 
     @property
+    def stats_path(self) -> Path:
+        return self.folder / "stats.jsonl"
+
+    @property
+    def curves_path(self) -> Path:
+        return self.folder / "curves.png"
+
+    @property
     def board_folder(self) -> Path:
         return self.folder / "tensorboard"
 
@@ -70,7 +79,7 @@ class RunDir:
     def append_stats(self, values: dict[str, Any]) -> None:
         """Add one object to stats.jsonl."""
         rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in values.items()}
-        with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+        with self.stats_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
 
 
