@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FLUSH_EVERY_S = 30
 
 # Which of TensorBoard's sections a value of stats.jsonl is shown in; all others are losses.
-_SECTIONS = {"lr": "training", "steps_per_s": "training", "waited": "training"}
+_SECTIONS = {"lr": "training", "steps_per_s": "training", "waited": "training", "validation_s": "training"}
 _LEFT_OUT = ("epoch", "step", "steps")
 
 

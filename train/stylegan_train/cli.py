@@ -149,6 +149,16 @@ def train(
         int | None,
         typer.Option(rich_help_panel=_TRAINING, help="Threads that read pictures; 0: none of their own. [2]"),
     ] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=_TRAINING, metavar="EPOCHS", help="Compare with testA and testB; 0: never. [5]"),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_TRAINING, metavar="mean|a2b|b2a", help="What chooses the best checkpoint. [mean]"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
 ) -> None:
     """Learn a style from two folders of unpaired pictures.
@@ -184,6 +194,8 @@ def train(
         "precision": precision,
         "compile": compile_,
         "workers": workers,
+        "validate_every": validate_every,
+        "metric": metric,
         "seed": seed,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -229,7 +241,7 @@ def _resume(
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
-    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers"})
+    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers", "validate_every", "metric"})
     if preset not in (TrainConfig.preset, stored.preset):
         fixed.append("preset")
     if fixed:

@@ -84,8 +84,9 @@ def read_series(lines: Iterable[str], n_steps: int) -> dict[str, Points]:
     for line in lines:
         try:
             values = json.loads(line)
-            steps = values["steps"]
-        except (ValueError, KeyError, TypeError):  # cut off by a kill
+        except ValueError:  # cut off by a kill
+            continue
+        if not isinstance(values, dict) or "steps" not in values:
             continue
         while objects and _is_overtaken(objects[-1], values):
             objects.pop()

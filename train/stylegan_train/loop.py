@@ -20,6 +20,7 @@ from stylegan_train.curves import write_curves
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
+from stylegan_train.validation import Validation
 from stylegan_train.waits import Waits, advise
 
 LOG_EVERY_STEPS = 10
@@ -45,6 +46,7 @@ class Loop:
         self.samples_b = self._read_samples(data_set.test_b or data_set.train_b)
         self.means: defaultdict[str, list[float]] = defaultdict(list)
         self.board = Board(run.board_folder)
+        self.validation = Validation(config, data_set, run)
         self.waits = Waits()
         self.trained_s = 0.0  # of this process, without samples and saving
         self.estimated = self.advised = False
@@ -105,6 +107,7 @@ class Loop:
             ComputeError: a loss is not a finite number; what was saved before is kept.
             KeyboardInterrupt: passed on after everything is saved.
         """
+        self.validation.announce()
         n_steps = self.batches.n_steps
         done = self.epoch * n_steps + self.step
         try:
@@ -118,6 +121,8 @@ class Loop:
         finally:
             self.board.close()
         self._draw_curves()
+        if line := self.validation.advise(self.epoch):
+            self.run.log(line)
 
     def _draw_curves(self) -> None:
         config, n_steps = self.config, self.batches.n_steps
@@ -151,6 +156,15 @@ class Loop:
         every = max(1, self.config.epochs // MAX_GRIDS)
         if self.epoch % every == 0 or self.epoch in (1, self.config.epochs):
             self.write_samples()
+        if self.validation.is_due(self.epoch):
+            self._validate()
+
+    def _validate(self) -> None:
+        n_steps = self.batches.n_steps
+        values = self.validation.validate(self.trainer, self.epoch, self.elapsed_s())
+        values = {"epoch": self.epoch, "step": n_steps, "steps": self.epoch * n_steps, **values}
+        self.run.append_stats(values)
+        self.board.write_scalars(values, self.epoch * n_steps)
 
     def _log_epoch(self, means: dict[str, float], step_s: float) -> None:
         losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items())

@@ -3,11 +3,12 @@
     config.json            every resolved option
     log.txt                what was said, with the time
     stats.jsonl            one object for every LOG_EVERY_STEPS: epoch, step, learning rate, steps a second, the share
-                           of the time that was waited for pictures, mean losses
+                           of the time that was waited for pictures, mean losses; one for each validation: distances
     curves.png             its losses, learning rate and validation as curves, drawn at the end
     tensorboard/           stats and samples for `tensorboard --logdir runs`, where TensorBoard is installed
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
+    checkpoint_best.pt     both generators of the epoch that was best in validation, with its distances
     training_state.pt      all that `--resume` needs
     A2B.onnx, B2A.onnx     written by `sgt export`
 
@@ -39,6 +40,10 @@ class RunDir:
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "checkpoint_best.pt"
 
     @property
     def state_path(self) -> Path:
