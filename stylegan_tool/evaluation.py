@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from stylegan_tool.options import Half
 from stylegan_tool.pixels import Image
 
 Square: TypeAlias = NDArray[np.uint8]  # (swd.SIDE, swd.SIDE, 3)
+
+Feature = TypeVar("Feature")
 
 RESIZER = f"the middle square at {swd.SIDE} px (Pillow's bicubic, antialiased, where it is of another size)"
 
@@ -175,26 +177,52 @@ def stylize_squares(
 def compare(
     draws: Sequence[Draw],
     seed: int,
-    *,
-    target: Mapping[int, Square],
-    source: Mapping[int, Square],
-    result: Mapping[int, Square],
-    held_back: Mapping[int, Square],
+    squares: Mapping[str, Mapping[int, Square]],
     done: Callable[[], None] = lambda: None,
 ) -> dict[str, Comparison]:
-    """Return result, source and, where pictures are held back, floor; `done` is called after each draw."""
+    """Return the distances of result, source and, where pictures are held back, floor; `done` is called a draw.
+
+    Args:
+        squares: result, source, target and held_back, by index.
+    """
     distances: dict[str, list[NDArray[np.float64]]] = {}
     for number, draw in enumerate(draws):
-        reference = swd.sample_patches([target[i] for i in draw.target], _rng(seed, number, 3))
-        compared = [("result", result, draw.source, 4), ("source", source, draw.source, 4)]
-        if held_back:
-            compared.append(("floor", held_back, draw.held_back, 5))
-        for name, squares, indices, role in compared:
-            patches = swd.sample_patches([squares[i] for i in indices], _rng(seed, number, role))
+        reference = swd.sample_patches([squares["target"][i] for i in draw.target], _rng(seed, number, 3))
+        for name, role, indices in _compared(draw):
+            # Source and result: the same places.
+            rng = _rng(seed, number, 5 if name == "floor" else 4)
+            patches = swd.sample_patches([squares[role][i] for i in indices], rng)
             apart = swd.level_distances(patches, reference, _rng(seed, number, 6))
             distances.setdefault(name, []).append(apart)
         done()
     return {name: Comparison(np.stack(rows)) for name, rows in distances.items()}
+
+
+def _compared(draw: Draw) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return what is compared with the reference: its name, whose pictures, and which."""
+    compared = [("result", "result", draw.source), ("source", "source", draw.source)]
+    return [*compared, ("floor", "held_back", draw.held_back)] if draw.held_back else compared
+
+
+def compare_features(
+    draws: Sequence[Draw],
+    features: Mapping[str, Mapping[int, Feature]],
+    measures: Callable[[Sequence[Feature], Sequence[Feature]], Sequence[float]],
+    done: Callable[[], None] = lambda: None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return each `measures` of result, source and floor to the reference, (draws, measures).
+
+    Args:
+        features: of result, source, target and held_back, by index.
+        measures: takes a set's features and the reference's.
+    """
+    rows: dict[str, list[Sequence[float]]] = {}
+    for draw in draws:
+        reference = [features["target"][i] for i in draw.target]
+        for name, role, indices in _compared(draw):
+            rows.setdefault(name, []).append(measures([features[role][i] for i in indices], reference))
+        done()
+    return {name: np.array(row, np.float64) for name, row in rows.items()}
 
 
 def identity_weight(model: Path) -> float | None:
@@ -227,8 +255,56 @@ def table(comparisons: Mapping[str, Comparison]) -> list[str]:
         if floor is not None and one is not floor:
             values = (*_over(one.levels, floor.levels), *ratio(one, floor))
             rows.append([f"{name} / floor", *(f"{value:.2f}" for value in values)])
+    return _aligned(rows)
+
+
+COLOURS = {"result": "result", "source": "source", "reference": "target", "floor": "held_back"}
+
+
+def colour_table(squares: Mapping[str, Mapping[int, Square]]) -> list[str]:
+    """Return mean and deviation of R, G and B of all pictures drawn, in 8-bit steps: what the distance does not see."""
+    rows = [["colour", *(f"{what} {channel}" for what in ("mean", "dev.") for channel in "RGB")]]
+    for name, role in COLOURS.items():
+        if squares[role]:
+            statistics = swd.channel_statistics(list(squares[role].values()))
+            rows.append([name, *(f"{value:.0f}" for value in statistics.ravel())])
+    return _aligned(rows)
+
+
+def colour_figures(squares: Mapping[str, Mapping[int, Square]]) -> dict[str, Any]:
+    """Return the same as it stands in the JSON."""
+    found = {}
+    for name, role in COLOURS.items():
+        if squares[role]:
+            mean, deviation = swd.channel_statistics(list(squares[role].values()))
+            found[name] = {"mean": _plain(mean), "deviation": _plain(deviation)}
+    return found
+
+
+def inception_table(measured: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """Return KID and FID, the columns of `measured`, as lines; no ratios: a good KID is near 0."""
+    rows = [["", "KID x1e3", "spread", "FID", "spread"]]
+    for name, values in measured.items():
+        kid, fid = Comparison(values[:, :1]), Comparison(values[:, 1:])
+        rows.append([name, *(f"{value:.2f}" for value in (kid.mean, kid.spread, fid.mean, fid.spread))])
+    return _aligned(rows)
+
+
+def inception_figures(measured: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """Return KID and FID as they stand in the JSON."""
+    return {
+        measure: {
+            name: {"mean": one.mean, "spread": one.spread, "draws": _plain(one.draw_means)}
+            for name, values in measured.items()
+            for one in [Comparison(values[:, column : column + 1])]
+        }
+        for column, measure in enumerate(("kid_x1e3", "fid"))
+    }
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line a row: names to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # Names to the left, figures to the right.
     padded = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return ["  ".join([row[0].ljust(widths[0]), *cells[1:]]) for row, cells in zip(rows, padded, strict=True)]
 

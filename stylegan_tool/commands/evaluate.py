@@ -15,8 +15,18 @@ from stylegan_tool.commands.model_options import (
 from stylegan_tool.options import Half
 
 if TYPE_CHECKING:
-    from stylegan_tool.evaluation import Comparison, Draw, Sets
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stylegan_tool.evaluation import Draw, Sets, Square
     from stylegan_tool.session import Session
+
+    Extract: TypeAlias = Callable[[Any], Any]  # stylegan_train.inception.Extract, which needs torch
+
+INSTALL_METRICS = "Install it: pip install 'stylegan-tool[metrics]'   (in a checkout: pip install '.[metrics]')"
 
 
 def evaluate(
@@ -43,6 +53,12 @@ def evaluate(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of pictures and patches.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            "--inception", metavar="FILE", help="Weights for KID and FID, which are left out without. [torch's cache]"
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write figures and protocol there, too.")
     ] = None,
@@ -58,34 +74,43 @@ def evaluate(
 
     Beside the result stand the source pictures as they are and, with --held-back, the floor.
     """
-    from stylegan_tool.evaluation import count_pictures, draw_pictures, figures, open_sets, table
+    from stylegan_tool import evaluation
     from stylegan_tool.opening import open_model
-    from stylegan_tool.progress import say
+    from stylegan_tool.progress import Progress, say
 
     if json_file is not None:
         _check_json(json_file, overwrite=overwrite)
-    sets = open_sets(source, target, held_back, half)
-    n = count_pictures(sets, pictures)
+    sets = evaluation.open_sets(source, target, held_back, half)
+    n = evaluation.count_pictures(sets, pictures)
     session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
     names = {"source": source, "target": target, "held_back": held_back}
     protocol = _protocol(session, sets, names, n, draws=draws, seed=seed, half=half)
-    comparisons = _measure(session, sets, draw_pictures(sets, n, draws, seed), seed)
-    for line in [*table(comparisons), "", *(f"{name}: {value}" for name, value in protocol.items())]:
+    features_of = _open_inception(inception, n)
+    drawn = evaluation.draw_pictures(sets, n, draws, seed)
+    squares = _gather(session, sets, drawn)
+    with Progress("comparing", draws, "draws") as progress:
+        comparisons = evaluation.compare(drawn, seed, squares, progress.advance)
+    fields = {"swd": evaluation.figures(comparisons), "colour": evaluation.colour_figures(squares)}
+    lines = [*evaluation.table(comparisons), "", *evaluation.colour_table(squares)]
+    if features_of is not None:
+        measured, protocol["KID, FID"] = _compare_by_inception(features_of, squares, drawn)
+        fields.update(evaluation.inception_figures(measured))
+        lines += ["", *evaluation.inception_table(measured)]
+    for line in [*lines, "", *(f"{name}: {value}" for name, value in protocol.items())]:
         typer.echo(line)
     if json_file is not None:
-        _write_json(json_file, {"schema": 1, "swd": figures(comparisons), "protocol": protocol}, overwrite=overwrite)
+        _write_json(json_file, {"schema": 1, **fields, "protocol": protocol}, overwrite=overwrite)
 
 
-def _measure(session: "Session", sets: "Sets", draws: "list[Draw]", seed: int) -> "dict[str, Comparison]":
-    """Read, stylise and compare what the draws take."""
-    from stylegan_tool.evaluation import compare, read_squares, stylize_squares
+def _gather(session: "Session", sets: "Sets", draws: "list[Draw]") -> "dict[str, dict[int, Square]]":
+    """Read what the draws take and stylise the source's: result, source, target, held_back."""
+    from stylegan_tool.evaluation import read_squares, stylize_squares
     from stylegan_tool.options import TileOption
     from stylegan_tool.progress import Progress, say
     from stylegan_tool.stylize import Stylizer
 
     wanted = {
-        role: sorted({index for draw in draws for index in getattr(draw, role)})
-        for role in ("source", "target", "held_back")
+        role: {index for draw in draws for index in getattr(draw, role)} for role in ("source", "target", "held_back")
     }
     with Progress("reading", sum(map(len, wanted.values())), "pictures") as progress:
         squares = {
@@ -93,9 +118,48 @@ def _measure(session: "Session", sets: "Sets", draws: "list[Draw]", seed: int) -
         }
     stylizer = Stylizer(session, TileOption("auto"), note=say)
     with Progress("stylising", len(wanted["source"]), "pictures") as progress:
-        result = stylize_squares(squares["source"], stylizer, progress.advance)
-    with Progress("comparing", len(draws), "draws") as progress:
-        return compare(draws, seed, result=result, done=progress.advance, **squares)
+        return {"result": stylize_squares(squares["source"], stylizer, progress.advance), **squares}
+
+
+def _open_inception(named: Path | None, n: int) -> "Extract | None":
+    """Open the network of KID and FID; where none was named and there is none, say so in a line and return None."""
+    from importlib import import_module
+
+    from stylegan_tool.errors import MissingError, SgtError, UsageError
+    from stylegan_tool.inception_weights import find_weights
+    from stylegan_tool.progress import say
+
+    try:
+        if n < 2:
+            raise UsageError("KID and FID need 2 pictures or more of each set", hint="Add some, or leave them out.")
+        weights = find_weights(named)
+        try:
+            module = import_module("stylegan_train.inception")  # not a plain import: this room runs without torch
+        except ModuleNotFoundError as error:
+            raise MissingError(f"{error.name} is not installed", hint=INSTALL_METRICS) from error
+        extract: Extract = module.load_inception(weights)
+    except SgtError as error:
+        if named is not None:
+            raise
+        say(f"KID and FID are left out: {error.what}. {error.hint}")
+        return None
+    return extract
+
+
+def _compare_by_inception(
+    extract: "Extract", squares: "dict[str, dict[int, Square]]", draws: "list[Draw]"
+) -> "tuple[dict[str, NDArray[np.float64]], str]":
+    """Return KID and FID of each comparison, and their protocol."""
+    from importlib import import_module
+
+    from stylegan_tool.evaluation import compare_features
+    from stylegan_tool.progress import Progress
+
+    module = import_module("stylegan_train.inception")
+    with Progress("features", sum(map(len, squares.values())), "pictures") as progress:
+        features = {role: module.extract_features(some, extract, progress.advance) for role, some in squares.items()}
+    with Progress("KID and FID", len(draws), "draws") as progress:
+        return compare_features(draws, features, module.kid_and_fid, progress.advance), module.PROTOCOL
 
 
 def _protocol(

@@ -1,4 +1,6 @@
+import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.evaluation import Sets, draw_pictures, open_sets
+from stylegan_tool.inception_weights import URL, WEIGHTS, weights_place
 from tests.models import make_info, write_blur_model
 
 
@@ -21,13 +24,24 @@ def write_pictures(folder: Path, count: int, seed: int) -> None:
 
 
 @pytest.fixture
-def folders(in_folder: Path) -> Path:
-    """trainB of 7, testB of 4, testA of 6 pictures, and a run with a model that blurs."""
+def folders(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """trainB of 7, testB of 4, testA of 6 pictures, and a run with a model that blurs; no Inception weights."""
+    monkeypatch.setenv("TORCH_HOME", str(in_folder / "torch"))
     for name, count, seed in (("trainB", 7, 1), ("testB", 4, 2), ("testA", 6, 3)):
         write_pictures(in_folder / name, count, seed)
     for direction in ("A2B", "B2A"):
         write_blur_model(in_folder / "run" / f"{direction}.onnx", 4, make_info(direction))
     return in_folder
+
+
+@pytest.fixture
+def weights(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in the weights' place, and its digest taken for theirs."""
+    path = weights_place()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    monkeypatch.setattr("stylegan_tool.inception_weights.WEIGHTS_SHA256", hashlib.sha256(b"weights").hexdigest()[:8])
+    return path
 
 
 COMMON = ["evaluate", "run", "--source", "testA", "--target", "trainB", "--draws", "2"]
@@ -47,6 +61,8 @@ def test_figures_and_protocol(folders: Path, capsys: pytest.CaptureFixture[str])
     assert result["mean"] == pytest.approx(np.mean(list(result["levels"].values())))
     assert result["over_floor"] == pytest.approx(result["mean"] / floor["mean"])
     assert len(result["draws"]) == 2
+    assert set(report["colour"]) == {"result", "source", "reference", "floor"}
+    assert report["colour"]["result"]["mean"] == pytest.approx(report["colour"]["source"]["mean"], abs=3)
     rows = [line.split()[0] for line in said.out.splitlines()[:6]]
     assert rows == ["SWD", "result", "source", "floor", "result", "source"]
     for words in ("identity weight: 2.5", "N: 4", "trainB: 7 pictures, all of them", "bicubic", "seed 0"):
@@ -112,6 +128,8 @@ def test_draws_are_of_n_and_differ() -> None:
         pytest.param(["--held-back", "single", "--half", "second"], 2, "no second half", id="half of one"),
         pytest.param(["--json", "there.json"], 5, "there.json exists", id="would overwrite"),
         pytest.param(["--json", "no/where.json"], 5, "no such folder", id="no folder for the report"),
+        pytest.param(["--inception", "no.pth"], 7, "no Inception weights: no.pth", id="missing weights"),
+        pytest.param(["--inception", "there.json"], 3, "SHA-256 begins with 44136fa3", id="other weights"),
         pytest.param(["--to", "monet"], 4, "no domain 'monet'", id="unknown domain"),
     ],
 )
@@ -124,6 +142,50 @@ def test_what_makes_no_sense_is_refused(
     assert main([*COMMON, *argv]) == code
     assert said in capsys.readouterr().err
     assert (folders / "there.json").read_text() == "{}"
+
+
+def test_without_weights_one_line_says_which_file_goes_where(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*COMMON, "--pictures", "2"]) == 0
+    said = capsys.readouterr()
+    (line,) = (line for line in said.err.splitlines() if "KID" in line)
+    for words in (str(folders / "torch" / "hub" / "checkpoints" / WEIGHTS), f"Download {URL}", "--inception FILE"):
+        assert words in line
+    assert "FID" not in said.out
+    assert not (folders / "torch").exists()
+
+
+def test_without_torch_one_line_says_what_to_install(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "stylegan_train.inception", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main([*COMMON, "--pictures", "2"]) == 0
+    assert "stylegan-tool[metrics]" in capsys.readouterr().err
+    assert main([*COMMON, "--inception", str(weights)]) == 7
+
+
+def test_kid_and_fid_stand_beside_it(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A small extractor and measures in place of Inception and its library.
+    inception = pytest.importorskip("stylegan_train.inception")
+    opened = []
+
+    def load(path: Path) -> object:
+        opened.append(path)
+        return lambda batch: batch.float()
+
+    monkeypatch.setattr(inception, "load_inception", load)
+    monkeypatch.setattr(inception, "kid_and_fid", lambda one, other: (float(len(one)), float(len(other) + 1)))
+    assert main([*COMMON, *HELD_BACK, "--json", "figures.json"]) == 0
+    assert opened == [weights]
+    out = capsys.readouterr().out
+    assert "KID x1e3" in out
+    assert WEIGHTS in out
+    report = json.loads((folders / "figures.json").read_text())
+    assert report["kid_x1e3"]["floor"] == {"mean": 4.0, "spread": 0.0, "draws": [4.0, 4.0]}
+    assert [report["fid"][name]["mean"] for name in ("result", "source", "floor")] == [5.0, 5.0, 5.0]
+    assert report["protocol"]["KID, FID"] == inception.PROTOCOL
 
 
 def test_pictures_of_one_colour_have_no_ratio(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

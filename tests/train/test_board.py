@@ -51,6 +51,7 @@ def test_a_resumed_run_goes_on_in_the_same_folder(with_set: Path, monkeypatch: p
 def test_values_beyond_the_last_save_are_shown_no_more(tmp_path: Path) -> None:
     for steps in ((10, 20, 30), (20, 30)):  # killed, and taken up after step 10
         board = Board(tmp_path)
+        board.go_on_after(steps[0] - 10)
         for step in steps:
             board.write_scalars({"gan": step / len(steps)}, step)
         board.close()

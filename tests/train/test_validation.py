@@ -13,7 +13,7 @@ from stylegan_train.config import PRESETS, TrainConfig
 from stylegan_train.data import open_data_set
 from stylegan_train.run_dir import make_run_dir
 from stylegan_train.validation import Validation
-from tests.train.sets import TINY, make_set, read_state, read_stats, script_terms, train_until
+from tests.train.sets import TINY, make_pictures, make_set, read_state, read_stats, script_terms, train_until
 
 RUN = Path("runs/photo2vangogh-001")
 
@@ -119,8 +119,8 @@ def test_the_best_epoch_is_kept_beside_the_latest(
     assert _best() == (2, 3)  # the earlier of two that are the same
     assert torch.load(RUN / "checkpoint.pt", weights_only=True)["epoch"] == 4
     message = capsys.readouterr().err
-    assert "mean 3.0; by mean the best so far" in message
-    assert "mean 8.0; by mean epoch 2 had 3.0" in message
+    assert "mean 3.0; the smallest mean so far (" in message
+    assert "mean 8.0; the smallest mean: 3.0, after epoch 2 (" in message
     assert f"sgt export {RUN} --checkpoint best" in message
 
 
@@ -161,9 +161,39 @@ def test_a_damaged_best_checkpoint_stops_no_training(
     assert _best() == (2, 4)
 
 
+def test_a_run_stopped_at_an_epochs_end_is_validated_when_it_goes_on(
+    with_test_set: Path,
+    script_distances: Callable[[list[tuple[float, float]]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script_distances([(3, 3), (4, 4)])
+    train_until(monkeypatch, 3, [*TINY, "--epochs", "2", "--validate-every", "1"])  # Ctrl-C does not wait for it
+    assert _validated() == []
+    train_until(monkeypatch, 3, ["train", "photo2vangogh", "--resume"])
+    assert _validated() == [(1, 3)]
+    assert read_state(RUN)["epoch"] == 2
+    assert main(["train", "photo2vangogh", "--resume"]) == 0  # trained to the end, and yet not finished
+    assert _validated() == [(1, 3), (2, 4)]
+    assert _best() == (1, 3)
+    assert main(["train", "photo2vangogh", "--resume"]) == 0
+    assert _validated() == [(1, 3), (2, 4)]
+
+
 def test_without_test_pictures_it_is_said_once(with_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TINY, "--epochs", "2", "--validate-every", "1"]) == 0
+    assert main([*TINY, "--epochs", "2"]) == 0
     assert capsys.readouterr().err.count("has no pictures in testA and testB") == 1
     assert not (RUN / "checkpoint_best.pt").exists()
     assert main([*TINY, "--epochs", "1", "--validate-every", "0"]) == 0
     assert "testA" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--validate-every", "2"], ["--metric", "a2b"]], ids=lambda option: option[0])
+def test_validation_that_is_asked_for_needs_test_pictures(
+    option: list[str], with_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(with_set / "datasets" / "photo2vangogh" / "testA", 1, (200, 0, 0))  # of one domain only
+    assert main([*TINY, "--epochs", "1", *option]) == 3
+    message = capsys.readouterr().err
+    assert f"{option[0]}: " in message
+    assert "testA and testB" in message
+    assert not Path("runs").exists()

@@ -31,10 +31,15 @@ class Board:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._writer: SummaryWriter | None = None
+        self._purge_after: int | None = None
+
+    def go_on_after(self, steps: int) -> None:
+        """Show no more what was written beyond `steps` of the whole run, by a run that was killed since its save."""
+        self._purge_after = steps
 
     def write_scalars(self, values: Mapping[str, float], steps: int) -> None:
         """Add one line of stats.jsonl, at `steps` of the whole run."""
-        writer = self._open(steps)
+        writer = self._open()
         if writer is None:
             return
         for name, value in values.items():
@@ -44,7 +49,7 @@ class Board:
 
     def write_grid(self, image: Image, steps: int) -> None:
         """Add a sample grid, uint8 (H,W,3)."""
-        writer = self._open(steps)
+        writer = self._open()
         if writer is not None:
             writer.add_image("samples", image, steps, dataformats="HWC")
 
@@ -54,10 +59,11 @@ class Board:
             self._writer.close()
             self._writer = None
 
-    def _open(self, steps: int) -> "SummaryWriter | None":
+    def _open(self) -> "SummaryWriter | None":
         if self._writer is None and has_tensorboard():
             from torch.utils.tensorboard import SummaryWriter
 
-            # What a run that was killed wrote beyond its last save is shown no more.
-            self._writer = SummaryWriter(self.folder, purge_step=steps, flush_secs=FLUSH_EVERY_S)
+            first = None if self._purge_after is None else self._purge_after + 1
+            self._writer = SummaryWriter(self.folder, purge_step=first, flush_secs=FLUSH_EVERY_S)
+            self._purge_after = None  # a file that is opened later goes on after this one
         return self._writer

@@ -10,6 +10,7 @@
     checkpoint.pt          both generators, the latest: what `sgt export` takes
     checkpoint_best.pt     both generators of the epoch that was best in validation, with its distances
     training_state.pt      all that `--resume` needs
+    training_state_before.pt  the one before it, which serves where that one is damaged
     A2B.onnx, B2A.onnx     written by `sgt export`
 
 NNN counts up over all runs beside it, so that the newest run is the one with the highest number.
@@ -24,6 +25,8 @@ from typing import Any
 from stylegan_tool.errors import OutputError
 from stylegan_tool.models import list_runs, run_number
 from stylegan_train.config import TrainConfig, read_config
+
+VALIDATED = "swd_mean"  # of the values in stats.jsonl, one that validations alone have
 
 
 class RunDir:
@@ -61,6 +64,14 @@ class RunDir:
     def board_folder(self) -> Path:
         return self.folder / "tensorboard"
 
+    @property
+    def state_before_path(self) -> Path:
+        return self.folder / "training_state_before.pt"
+
+    def has_state(self) -> bool:
+        """Whether there is something to go on with, damaged or not."""
+        return self.state_path.is_file() or self.state_before_path.is_file()
+
     def sample_path(self, epoch: int) -> Path:
         """Where the grid after `epoch` (1-based) goes."""
         return self.folder / "samples" / f"epoch_{epoch:04d}.png"
@@ -86,6 +97,38 @@ class RunDir:
         rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in values.items()}
         with self.stats_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
+
+    def has_validation(self, epoch: int) -> bool:
+        """Whether stats.jsonl has what validation measured after `epoch` (1-based)."""
+        if not self.stats_path.is_file():
+            return False
+        with self.stats_path.open(encoding="utf-8", errors="replace") as file:
+            return any(_is_validation(line, epoch) for line in file)
+
+    def cut_stats(self, epoch: int, step: int) -> None:
+        """Leave out of stats.jsonl what came after `step` steps of 0-based `epoch`, and an unfinished line."""
+        if not self.stats_path.is_file():
+            return
+        part = self.stats_path.with_name(".stats.jsonl.part")
+        with self.stats_path.open(encoding="utf-8", errors="replace") as old, part.open("w", encoding="utf-8") as new:
+            new.writelines(line for line in old if _is_stats_until(line, epoch, step))
+        part.replace(self.stats_path)
+
+
+def _is_stats_until(line: str, epoch: int, step: int) -> bool:
+    try:
+        values = json.loads(line)
+        return line.endswith("\n") and (values["epoch"] - 1, values["step"]) <= (epoch, step)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_validation(line: str, epoch: int) -> bool:
+    try:
+        values = json.loads(line)
+        return line.endswith("\n") and values["epoch"] == epoch and VALIDATED in values
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) -> RunDir:

@@ -3,6 +3,8 @@
 The distance is `stylegan_tool.swd`'s, from the same pictures and patches each time, so that two epochs differ by their
 weights alone. It says which epoch is the better one; figures to show to others are `sgt evaluate`'s.
 
+A best checkpoint holds its own distances, so that a resumed run compares with what is there, not with a memory of it.
+
 Pictures: the middle square of each at swd.SIDE pixels, at most MOST_PICTURES of either domain, as many of one as of
 the other, which the distance needs.
 """
@@ -29,6 +31,7 @@ from stylegan_train.step import Trainer
 
 MOST_PICTURES = 50
 PICTURES_A_PASS = 4
+LABELS = {"mean": "mean", "a2b": "A2B", "b2a": "B2A"}  # of config.METRICS, in the log
 
 
 class Validation:
@@ -54,8 +57,8 @@ class Validation:
         """Say once where there is nothing to validate on."""
         if self.config.validate_every and not self.paths_a:
             self.run.log(
-                f"No validation and no best checkpoint: {self.folder} has no pictures in testA and testB. "
-                "Put some there that are not in trainA and trainB, 50 of each if you have them"
+                f"No validation and no best checkpoint, only the latest: {self.folder} has no pictures in testA and "
+                "testB. To have both: some in each that are not in trainA and trainB, 50 if you can spare them"
             )
 
     def is_due(self, epoch: int) -> bool:
@@ -67,7 +70,7 @@ class Validation:
         """Measure `trainer`'s generators after `epoch`, keep them if they are the best, and return the values.
 
         Args:
-            elapsed_s: how long this process has trained, of which the log states the validations' share.
+            elapsed_s: how long this process has run, of which the log states the validations' share; 0: not yet.
         """
         started = time.monotonic()
         if self._squares is None:
@@ -79,11 +82,13 @@ class Validation:
         took_s = time.monotonic() - started
         self.spent_s += took_s
         assert self.best is not None
-        standing = "the best so far" if is_best else f"epoch {self.best['epoch']:.0f} had {self.best[self.metric]:.1f}"
+        label = LABELS[self.config.metric]
+        before = f"the smallest {label}: {self.best[self.metric]:.1f}, after epoch {self.best['epoch']:.0f}"
+        share = f", {self.spent_s / (elapsed_s + took_s):.1%} of the time" if elapsed_s else ""
         self.run.log(
             f"validation after epoch {epoch}: distance {values['swd_a2b']:.1f} A2B, {values['swd_b2a']:.1f} B2A, mean "
-            f"{values['swd_mean']:.1f}; by {self.config.metric} {standing} "
-            f"({format_duration(took_s)}, {self.spent_s / max(elapsed_s + took_s, self.spent_s):.1%} of the time)"
+            f"{values['swd_mean']:.1f}; {f'the smallest {label} so far' if is_best else before} "
+            f"({format_duration(took_s)}{share})"
         )
         return {**values, "validation_s": took_s}
 
@@ -109,7 +114,7 @@ class Validation:
         if self.best is None or self.best["epoch"] == epoch:
             return None
         return (
-            f"Epoch {self.best['epoch']:.0f} was the best in validation ({self.config.metric} "
+            f"Epoch {self.best['epoch']:.0f} was the best in validation ({LABELS[self.config.metric]} "
             f"{self.best[self.metric]:.1f}). To export that one: sgt export {self.run.folder} --checkpoint best"
         )
 
