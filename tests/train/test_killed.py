@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "tests.train.killed", str(folder)]
     places = os.pathsep.join([str(ROOT), *sys.path])
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": places}, capture_output=True, text=True, timeout=300
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": places}, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return folder

@@ -125,8 +125,9 @@ class Validation:
         self._patches = _sample(squares[0]), _sample(squares[1])
         n = len(self.paths_a)
         unchanged = float(level_distances(*self._patches, np.random.default_rng(0)).mean())
+        every = f"{self.config.validate_every} epochs" if self.config.validate_every > 1 else "epoch"
         self.run.log(
-            f"validation on {n} test pictures of each domain, every {self.config.validate_every} epochs; "
+            f"validation on {n} test pictures of each domain, every {every}; "
             f"distance of the unchanged pictures: {unchanged:.1f}"
         )
         if self.run.best_path.is_file():
