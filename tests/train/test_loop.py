@@ -501,7 +501,7 @@ def test_after_a_minute_the_time_of_a_long_run_is_estimated(
     with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [*TINY, "--epochs", "1000", "--lambda-stable", "1"]
-    train_until(monkeypatch, 30, options)
+    train_until(monkeypatch, 29, options)
     assert "steps/s" not in capsys.readouterr().err
     train_until(monkeypatch, 40, options)
     said = "0.50 steps/s: about 1 h 40 min for all 1000 epochs, 1 h 39 min of it left (longer, since"
