@@ -52,6 +52,8 @@ OVERRIDES = {
     "--average": ("average", "0.999", 0.999),
     "--augment": ("augment", "flip,colour", ["flip", "colour"]),
     "--init": ("init", "vangogh", "vangogh"),
+    "--validate-every": ("validate_every", "0", 0),
+    "--metric": ("metric", "b2a", "b2a"),
     "--workers": ("workers", "0", 0),
     "--load-size": ("load_size", "300", [300, 300]),
     "--crop-size": ("crop_size", "128", 128),

@@ -146,6 +146,16 @@ def train(
         int | None,
         typer.Option(rich_help_panel=_TRAINING, help="Threads that read pictures; 0: none of their own. [2]"),
     ] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=_TRAINING, metavar="EPOCHS", help="Compare with testA and testB; 0: never. [5]"),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_TRAINING, metavar="mean|a2b|b2a", help="What chooses the best checkpoint. [mean]"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
 ) -> None:
     """Learn a style from two folders of unpaired pictures.
@@ -180,6 +190,8 @@ def train(
         "precision": precision,
         "compile": compile_,
         "workers": workers,
+        "validate_every": validate_every,
+        "metric": metric,
         "seed": seed,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -205,6 +217,7 @@ def _start(
         typer.echo(config.to_json(), nl=False)
         return
     data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=skip_bad)
+    _check_validation(config, data_set, overrides)
     run = make_run_dir(Path("runs"), config, say)
     _run(config, data_set, run, stored=None)
 
@@ -225,7 +238,7 @@ def _resume(
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
-    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers"})
+    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers", "validate_every", "metric"})
     if preset not in (TrainConfig.preset, stored.preset):
         fixed.append("preset")
     if fixed:
@@ -242,7 +255,9 @@ def _resume(
         typer.echo(config.to_json(), nl=False)
         return
     data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
-    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, stored=stored)
+    data_set = _check_pictures(data_set, skip_bad=skip_bad)
+    _check_validation(config, data_set, overrides)
+    _run(config, data_set, run, stored=stored)
 
 
 def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
@@ -264,6 +279,22 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
     return kept
 
 
+def _check_validation(config: TrainConfig, data_set: DataSet, overrides: dict[str, Any]) -> None:
+    """Refuse a validation that was asked for, and not only the default, where there is nothing to measure.
+
+    Raises:
+        InputError: testA or testB has no pictures.
+    """
+    asked = sorted({"validate_every", "metric"} & overrides.keys())
+    if config.validate_every and asked and not (data_set.test_a and data_set.test_b):
+        options = " and ".join("--" + key.replace("_", "-") for key in asked)
+        raise InputError(
+            f"{options}: {data_set.folder} has no pictures in testA and testB to validate on",
+            hint="Put some into both that are not in trainA and trainB (50 of each if you have them), or leave the "
+            "option out to train without.",
+        )
+
+
 def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainConfig | None) -> None:
     """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
@@ -282,7 +313,7 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainCo
         run.log(f"{run.folder} was stopped before its first step: it begins anew")
     if stored is not None and resume:
         loop.resume()
-        if loop.epoch >= config.epochs:
+        if loop.epoch > config.epochs or loop.is_finished():
             what = f"{run.folder} has {loop.epoch} epochs behind it"
             longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
             if config.epochs < loop.epoch:

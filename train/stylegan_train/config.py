@@ -18,6 +18,11 @@ from stylegan_tool.errors import InputError, UsageError
 # What may be drawn anew each time that a picture is shown; what each does: `data.random_crop`.
 AUGMENTATIONS = ("flip", "scale", "colour")
 
+# The directions whose distance chooses the best checkpoint; mean: of both.
+METRICS = ("mean", "a2b", "b2a")
+# Fields that a config.json may lack: a run that was started before they were there goes on with their defaults.
+_LATER_FIELDS = {"validate_every", "metric"}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -53,6 +58,8 @@ class TrainConfig:
     precision: str = "fp32"
     compile: bool = False
     workers: int = 2  # threads that read pictures; 0: the one that trains
+    validate_every: int = 5  # epochs; 0: never
+    metric: str = "mean"  # of METRICS: what the best checkpoint is chosen by
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +73,7 @@ class TrainConfig:
             "decay_from",
             "pool_size",
             "workers",
+            "validate_every",
             "lambda_cycle",
             "lambda_identity",
             "lambda_stable",
@@ -95,6 +103,8 @@ class TrainConfig:
                 f"--augment {','.join(sorted(unknown))} is unknown",
                 hint=f"Use any of {', '.join(AUGMENTATIONS)}, separated by commas, or none.",
             )
+        if self.metric not in METRICS:
+            raise UsageError(f"--metric {self.metric} is unknown", hint=f"Use one of {', '.join(METRICS)}.")
         if not 0 <= self.average < 1:
             raise UsageError(f"--average {self.average} is out of range", hint="Use 0 (off) to below 1, such as 0.999.")
         if not (0 < self.lr < math.inf and all(0 <= beta < 1 for beta in self.betas)):
@@ -118,7 +128,7 @@ class TrainConfig:
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := fields.keys() - names:
             raise ValueError(f"unknown fields {sorted(unknown)}")
-        if missing := names - fields.keys():
+        if missing := names - fields.keys() - _LATER_FIELDS:
             raise ValueError(f"missing fields {sorted(missing)}")
         for name in ("load_size", "load_size_b", "augment", "betas"):
             if fields[name] is not None:
