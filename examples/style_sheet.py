@@ -1,9 +1,9 @@
-"""Make docs/styles.jpg and docs/styles_back.jpg: the bundled styles on the example pictures, both ways.
+"""Make docs/styles.jpg, docs/styles_back.jpg and docs/before_after.jpg: the bundled styles, both ways.
 
     python examples/style_sheet.py docs
 
-styles.jpg has a row for each photograph: as it is, and as each painter would have it. styles_back.jpg has a row for
-each painter: paintings that training has not seen, each with the photograph that comes of it.
+styles.jpg has a row for each photograph: as it is, and as each painter would have it; before_after.jpg is three of
+those rows. styles_back.jpg has a row for each painter: paintings that training has not seen, each with the photograph that comes of it.
 """
 
 import sys
@@ -22,6 +22,7 @@ from stylegan_tool.stylize import Stylizer
 WIDTH = 420  # pixels of each picture on the sheet; they are stylised at their own size
 GAP = 6
 QUALITY = 86
+SHOWN_FIRST = ("mountain.jpg", "cat.jpg", "meadow.jpg")
 
 
 def open_style(style: str, direction: str) -> Stylizer:
@@ -45,15 +46,18 @@ def make_sheet(rows: list[list[Any]]) -> PilImage.Image:
 
 
 def main(folder: Path) -> None:
-    """Write both sheets into `folder`."""
+    """Write the sheets into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     styles = bundled_styles()
     forward = [open_style(style, "A2B") for style in styles]
-    photographs = [read_picture(path).image for path in sorted((examples_folder() / "pictures").glob("*.jpg"))]
-    rows = [[photograph, *(stylize(photograph) for stylize in forward)] for photograph in photographs]
-    make_sheet(rows).save(folder / "styles.jpg", quality=QUALITY)
+    painted = {}
+    for path in sorted((examples_folder() / "pictures").glob("*.jpg")):
+        photograph = read_picture(path).image
+        painted[path.name] = [photograph, *(stylize(photograph) for stylize in forward)]
+    make_sheet(list(painted.values())).save(folder / "styles.jpg", quality=QUALITY)
+    make_sheet([painted[name] for name in SHOWN_FIRST]).save(folder / "before_after.jpg", quality=QUALITY)
 
-    rows = []
+    rows: list[list[Any]] = []
     for style in styles:
         backward = open_style(style, "B2A")
         paintings = sorted((Path(__file__).parent / "paintings").glob(f"{style}_*.jpg"))

@@ -1,4 +1,4 @@
-"""The bundled style on a fixed piece of a picture, against what it gave when somebody last looked.
+"""The bundled styles on a fixed piece of a picture, against what they gave when somebody last looked.
 
 Processors round differently, so a few values may differ by a step or two; SGT_UPDATE_GOLDEN=1 writes the
 pictures anew (look at them before you commit them).
@@ -13,7 +13,7 @@ from PIL import Image as PilImage
 
 from stylegan_tool.demo_files import examples_folder
 from stylegan_tool.image_files import read_picture
-from stylegan_tool.models import choose_model
+from stylegan_tool.models import bundled_styles, choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
@@ -23,11 +23,12 @@ MEAN, MOST = 0.1, 4  # of 255
 
 
 @pytest.mark.parametrize("direction", ["A2B", "B2A"])
-def test_the_bundled_style_looks_as_it_did(direction: str) -> None:
+@pytest.mark.parametrize("style", bundled_styles())
+def test_the_bundled_styles_look_as_they_did(style: str, direction: str) -> None:
     image = read_picture(examples_folder() / "pictures" / "mountain.jpg").image[200:361, 300:523]
-    session = Session(choose_model("vangogh", direction=direction).path, provider="cpu")
+    session = Session(choose_model(style, direction=direction).path, provider="cpu")
     result = Stylizer(session, TileOption("off"))(image)
-    golden = GOLDEN / f"mountain_{direction}.png"
+    golden = GOLDEN / f"{style}_{direction}.png"
     if os.environ.get("SGT_UPDATE_GOLDEN") == "1":
         PilImage.fromarray(result).save(golden)
     with PilImage.open(golden) as picture:

@@ -98,7 +98,7 @@ def train(
         typer.Option(
             "--clamp/--no-clamp",
             rich_help_panel=_NETWORKS,
-            help="Keep normalised values within 5 standard deviations: no black drops in dark places. [no]",
+            help="Keep normalised values within 5 standard deviations, against black drops in dark places. [no]",
         ),
     ] = None,
     init: Annotated[
