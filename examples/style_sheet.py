@@ -3,7 +3,8 @@
     python examples/style_sheet.py docs
 
 styles.jpg has a row for each photograph: as it is, and as each painter would have it; before_after.jpg is three of
-those rows. styles_back.jpg has a row for each painter: paintings that training has not seen, each with the photograph that comes of it.
+those rows. styles_back.jpg has a row for each painter: paintings that training has not seen, each with the photograph
+that comes of it.
 """
 
 import sys
