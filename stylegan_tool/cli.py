@@ -35,6 +35,9 @@ COMMANDS = {
     "export": LazyCommand(
         "stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", ("torch", "onnxscript")
     ),
+    "evaluate": LazyCommand(
+        "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target, in figures."
+    ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List models, or show what one says of itself."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
 }

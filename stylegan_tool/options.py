@@ -11,6 +11,9 @@ SMALLEST_TILE = 16
 # Whose mean and variance tiles are normalised by: the whole picture's, a thumbnail's, or their own.
 TileStatistics: TypeAlias = Literal["exact", "thumbnail", "local"]
 
+# Every other picture, from the first or from the second on.
+Half: TypeAlias = Literal["first", "second"]
+
 
 @dataclass(frozen=True)
 class TileOption:

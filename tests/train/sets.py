@@ -1,6 +1,7 @@
 """Data sets made on the spot, and trainings that take a second."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -72,11 +73,11 @@ def script_terms(monkeypatch: pytest.MonkeyPatch, term: Callable[[int], float]) 
 
 
 def train_until(monkeypatch: pytest.MonkeyPatch, last: int, argv: list[str]) -> None:
-    """Train and press Ctrl-C just before step `last`."""
+    """Train and press Ctrl-C in step `last`, which is finished."""
 
     def press_ctrl_c(number: int, trainer: Trainer, step: Step) -> dict[str, float]:
         if number == last:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return step()
 
     with monkeypatch.context() as patch:

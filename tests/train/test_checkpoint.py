@@ -35,6 +35,15 @@ def test_what_is_written_is_read(good: Path) -> None:
     assert [path.name for path in good.parent.iterdir()] == ["good.pt"]
 
 
+def test_the_old_file_may_be_kept(tmp_path: Path) -> None:
+    newest, before = tmp_path / "newest.pt", tmp_path / "before.pt"
+    for epoch in range(3):
+        write_atomically({"epoch": epoch}, newest, keep_old=before)
+        assert before.exists() == (epoch > 0)
+    assert (read_plain(newest), read_plain(before)) == ({"epoch": 2}, {"epoch": 1})
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_other(good: Path) -> None:
     resource = pytest.importorskip("resource")
     before = good.read_bytes()
@@ -68,6 +77,7 @@ def test_a_hostile_pickle_is_not_executed(tmp_path: Path) -> None:
         pytest.param(lambda raw: raw[:100], id="cut at the start"),
         pytest.param(lambda raw: raw[: len(raw) // 2], id="cut in the middle"),
         pytest.param(lambda raw: raw[:-10], id="cut at the end"),
+        pytest.param(lambda raw: raw[:4000] + bytes([raw[4000] ^ 4]) + raw[4001:], id="one bit of a weight"),
         pytest.param(lambda raw: b"no checkpoint", id="text"),
         pytest.param(lambda raw: b"\0" * len(raw), id="zeros"),
         pytest.param(lambda raw: b"\x80\x02K\x01.", id="a pickled number"),

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from stylegan_tool.__main__ import main
+from stylegan_train.checkpoint import read_plain
 from stylegan_train.config import read_config
 from tests.train.sets import TINY, count_files, make_set, train_until
 from tests.train.test_checkpoint import Hostile
@@ -22,7 +24,7 @@ RESUME = ["train", "photo2vangogh", "--resume"]
 @pytest.fixture
 def stopped(with_set: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a run that was stopped after its first epoch."""
-    train_until(monkeypatch, 4, [*TINY, "--epochs", "2"])
+    train_until(monkeypatch, 3, [*TINY, "--epochs", "2"])
     return with_set
 
 
@@ -248,8 +250,10 @@ def test_a_run_without_a_state_is_passed_over_and_a_number_names_a_run(
         assert main(["train", name, "--resume", "--dry-run"]) == 0
     assert main(RESUME) == 0
     assert f"{RUN}: preset tiny" in capsys.readouterr().err
-    assert main(["train", died.name, "--resume"]) == 3  # named, it is not passed over
-    assert "training_state.pt" in capsys.readouterr().err
+    assert main(["train", died.name, "--resume"]) == 0  # named, it is not passed over
+    assert "runs/photo2vangogh-002 was stopped before its first step: it begins anew" in capsys.readouterr().err
+    first, second = (torch.load(run / "checkpoint.pt", weights_only=True)["gen_ab"] for run in (RUN, died))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_nothing_to_go_on_with_is_3(with_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,13 +278,13 @@ def test_nothing_to_go_on_with_is_3(with_set: Path, capsys: pytest.CaptureFixtur
 def test_a_damaged_state_is_3_and_nothing_of_it_runs(
     content: object, stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = RUN / "training_state.pt"
-    if content is None:
-        path.unlink()
-    elif isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        torch.save(content, path)
+    for path in (RUN / "training_state.pt", RUN / "training_state_before.pt"):
+        if content is None:
+            path.unlink()
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
     assert main(RESUME) == 3
     message = capsys.readouterr().err
     assert "training_state.pt" in message
@@ -288,11 +292,39 @@ def test_a_damaged_state_is_3_and_nothing_of_it_runs(
     assert not Path("marker").exists()
 
 
-def test_a_truncated_state_is_3(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = RUN / "training_state.pt"
-    path.write_bytes(path.read_bytes()[:-5000])
-    assert main(RESUME) == 3
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda raw: raw[:-5000], id="truncated"),
+        pytest.param(lambda raw: raw[:50_000] + bytes([raw[50_000] ^ 1]) + raw[50_001:], id="one bit"),
+    ],
+)
+def test_after_a_damaged_state_the_one_before_it_is_gone_on_from(
+    damage: Callable[[bytes], bytes], stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, before = RUN / "training_state.pt", RUN / "training_state_before.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    good = before.read_bytes()
+    assert main([*RESUME, "--epochs", "1", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert main(RESUME) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Cannot be read" in line]
+    assert f"{path} (" in line
+    assert f"{before}" in line
+    assert read_plain(path)["epoch"] == 2
+    assert read_plain(before)["epoch"] == 1
+    assert before.read_bytes() != good
+
+
+def test_a_damaged_state_does_not_take_the_place_of_the_whole_one(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, before = RUN / "training_state.pt", RUN / "training_state_before.pt"
+    path.write_bytes(b"damaged")
+    good = before.read_bytes()
+    train_until(monkeypatch, 1, RESUME)
+    assert before.read_bytes() == good
+    assert read_plain(path)["step"] == 1
 
 
 def test_another_runs_state_is_3(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:

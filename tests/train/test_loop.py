@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +40,8 @@ BUSY = [*TINY, "--epochs", "4", "--decay-from", "1", "--pool-size", "2", "--lamb
 def test_a_run_folder_explains_itself(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "2"]) == 0
     assert {path.relative_to(RUN).as_posix() for path in RUN.rglob("*")} == {
-        *("config.json", "log.txt", "stats.jsonl", "checkpoint.pt", "training_state.pt"),
+        *("config.json", "log.txt", "stats.jsonl", "checkpoint.pt"),
+        *("training_state.pt", "training_state_before.pt"),
         *("samples", "samples/epoch_0001.png", "samples/epoch_0002.png"),
     }
     config = read_config(RUN / "config.json")
@@ -195,7 +197,7 @@ def _assert_same_weights(expected: dict[str, Tensor]) -> None:
 def test_ctrl_c_saves_and_says_how_to_go_on(
     with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_until(monkeypatch, 5, [*TINY, "--epochs", "3"])
+    train_until(monkeypatch, 4, [*TINY, "--epochs", "3"])
     message = capsys.readouterr().err
     assert "Traceback" not in message
     (line,) = [line for line in message.splitlines() if "Go on with: sgt " in line]
@@ -213,9 +215,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     "stop",
     [
-        pytest.param(1, id="before the first step"),
-        pytest.param(5, id="in the middle of an epoch"),
-        pytest.param(7, id="between two epochs"),
+        pytest.param(1, id="in the first step"),
+        pytest.param(4, id="in the middle of an epoch"),
+        pytest.param(6, id="in an epoch's last step"),
     ],
 )
 def test_a_stopped_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
@@ -229,8 +231,8 @@ def test_a_stopped_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one
 def test_a_run_may_be_stopped_more_than_once(
     uninterrupted: dict[str, Tensor], with_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_until(monkeypatch, 3, BUSY)
-    for steps in (1, 2, 4):
+    train_until(monkeypatch, 2, BUSY)
+    for steps in (1, 2, 3):
         train_until(monkeypatch, steps, ["train", "photo2vangogh", "--resume"])
     assert main(["train", "photo2vangogh", "--resume"]) == 0
     _assert_same_weights(uninterrupted)
@@ -242,21 +244,58 @@ def test_a_run_saved_after_the_last_step_of_an_epoch_goes_on_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_stats = Loop._write_stats
-
-    def press_ctrl_c(loop: Loop) -> None:
-        if loop.step == 3:
-            raise KeyboardInterrupt
-        write_stats(loop)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_write_stats", press_ctrl_c)
-        assert main(BUSY) == 130
-    assert (read_state(RUN)["epoch"], read_state(RUN)["step"]) == (0, 3)
+    train_until(monkeypatch, 3, BUSY)
+    assert (read_state(RUN)["epoch"], read_state(RUN)["step"]) == (1, 0)
+    torch.save({**read_state(RUN), "epoch": 0, "step": 3}, RUN / "training_state.pt")
     capsys.readouterr()
     assert main(["train", "photo2vangogh", "--resume"]) == 0
     assert "epoch 1/4" not in capsys.readouterr().err
     _assert_same_weights(uninterrupted)
+
+
+def test_ctrl_c_twice_stops_at_once_and_saves_nothing(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press_twice(number: int, trainer: Trainer, step: Step) -> dict[str, float]:
+        if number == 5:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return step()
+
+    on_step(monkeypatch, press_twice)
+    before = signal.getsignal(signal.SIGINT)
+    assert main([*TINY, "--epochs", "3"]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "Stopped at once. Go on from the last saved state" in capsys.readouterr().err
+    assert (read_state(RUN)["epoch"], read_state(RUN)["step"]) == (1, 0)
+
+
+def test_a_resumed_run_has_the_learning_rates_of_an_uninterrupted_one(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_until(monkeypatch, 7, BUSY)
+    assert main(["train", "photo2vangogh", "--resume"]) == 0
+    rates = {line["epoch"]: line["lr"] for line in read_stats(RUN)}
+    assert rates == pytest.approx({1: 2e-4, 2: 2e-4, 3: 2e-4 * 2 / 3, 4: 2e-4 / 3}, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates", "said"),
+    [
+        pytest.param([], [1.2e-4, 8e-5, 4e-5], "goes on at 0.00012, and falls from epoch 0 to 0 at", id="kept"),
+        pytest.param(["--decay-from", "5"], [2e-4] * 3, "goes on at 0.0002, and does not fall", id="given"),
+    ],
+)
+def test_a_longer_run_has_the_learning_rate_of_one_begun_so_and_says_so(
+    options: list[str], rates: list[float], said: str, with_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, "--epochs", "2", "--decay-from", "0"]) == 0
+    capsys.readouterr()
+    assert main(["train", "photo2vangogh", "--resume", "--epochs", "5", *options]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Learning rate: ")]
+    assert "it was 0.0001, " in line
+    assert said in line
+    assert [stats["lr"] for stats in read_stats(RUN)][2:] == pytest.approx(rates, rel=1e-5)
 
 
 def test_more_epochs_are_accepted(with_set: Path) -> None:
@@ -411,7 +450,7 @@ def test_fewer_steps_have_no_estimate(with_set: Path, capsys: pytest.CaptureFixt
 def test_a_resumed_run_estimates_what_is_left_by_its_own_speed(
     with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_until(monkeypatch, 16, [*TINY, "--epochs", "15"])  # 15 of 45 steps
+    train_until(monkeypatch, 15, [*TINY, "--epochs", "15"])  # 15 of 45 steps
     assert main(["train", "photo2vangogh", "--resume"]) == 0
     assert capsys.readouterr().err.count("0.50 steps/s: about 20 s for 15 epochs") == 1
 
@@ -420,7 +459,7 @@ def test_a_resumed_run_estimates_what_is_left_by_its_own_speed(
 def test_an_epoch_says_how_long_the_others_take(
     with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_until(monkeypatch, 3, [*TINY, "--epochs", "3"])  # one step of the first epoch is left
+    train_until(monkeypatch, 2, [*TINY, "--epochs", "3"])  # one step of the first epoch is left
     assert main(["train", "photo2vangogh", "--resume"]) == 0
     message = capsys.readouterr().err
     assert "epoch 1/3: gan 1.000; about 12 s left" in message  # six steps

@@ -63,3 +63,19 @@ def test_stats_are_one_object_a_line(tmp_path: Path) -> None:
     run.append_stats({"step": 20, "gan": 1e-9 / 3})
     lines = (run.folder / "stats.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 10, "gan": 0.333333}, {"step": 20, "gan": 3.33333e-10}]
+
+
+def test_stats_are_cut_after_a_position(tmp_path: Path) -> None:
+    run = make_run_dir(tmp_path / "runs", TrainConfig(name="garden"), _silent)
+    run.cut_stats(0, 0)
+    assert not run.stats_path.exists()
+    places = [(1, 10), (1, 12), (2, 10), (2, 12), (3, 10)]
+    for epoch, step in places:
+        run.append_stats({"epoch": epoch, "step": step})
+    with run.stats_path.open("a") as file:
+        file.write('{"epoch": 1, "st')
+    for position, kept in {(2, 9): 4, (1, 11): 3, (1, 0): 2, (0, 10): 1}.items():
+        run.cut_stats(*position)
+        lines = run.stats_path.read_text(encoding="utf-8").splitlines()
+        assert [(line["epoch"], line["step"]) for line in map(json.loads, lines)] == places[:kept]
+    assert {path.name for path in run.folder.iterdir()} == {"config.json", "samples", "stats.jsonl"}

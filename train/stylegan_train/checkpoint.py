@@ -1,9 +1,11 @@
 """Checkpoints (the generators, what is exported) and training states (all that resumes), on disk.
 
-Both are written beside their place and renamed when whole, and read without executing pickle code.
+Both are written beside their place and renamed when whole, and read without executing pickle code, their
+checksums compared.
 """
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 
 
-def write_atomically(content: Any, path: Path) -> None:
+def write_atomically(content: Any, path: Path, *, keep_old: Path | None = None) -> None:
     """torch.save `content` to `path`; the old file stays until the new one is whole on the disk.
+
+    Then it becomes `keep_old`, if that is given: at any moment one of the two is there, and whole.
 
     Raises:
         OSError: it cannot be written.
@@ -26,6 +30,8 @@ def write_atomically(content: Any, path: Path) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        if keep_old is not None and path.exists():
+            path.replace(keep_old)
         part.replace(path)
     except RuntimeError as error:
         if isinstance(error.__context__, OSError):  # a full disk, which torch's writer hides behind its own checks
@@ -42,6 +48,9 @@ def read_plain(path: Path) -> dict[str, Any]:
         InputError: the file is missing, damaged or would need pickle code.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch's own reader does not look at the checksums
+            if broken := archive.testzip():
+                raise ValueError(f"its part {broken} is damaged")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__}")

@@ -12,6 +12,7 @@ from stylegan_tool.progress import format_duration, say
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
 from stylegan_train.run_dir import RunDir, make_run_dir
+from stylegan_train.schedule import lr_factor
 
 if TYPE_CHECKING:
     from stylegan_train.loop import Loop
@@ -55,9 +56,12 @@ def train(
     preset: Annotated[
         str, typer.Option(metavar="reference|compact|tiny", help="compact is what a CPU can train and run.")
     ] = "reference",
-    epochs: Annotated[int | None, typer.Option(help="Epochs in all. [200]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs in all; with --resume, a finished run may get more. [200]")
+    ] = None,
     decay_from: Annotated[
-        int | None, typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs]")
+        int | None,
+        typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs; with --resume as it was]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of that name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
@@ -94,7 +98,7 @@ def train(
         typer.Option(
             "--skip/--no-skip",
             rich_help_panel=_NETWORKS,
-            help="Generators add to the picture instead of making it anew. [no]",
+            help="Generators add to the picture instead of making it anew; an experiment. [no]",
         ),
     ] = None,
     init: Annotated[
@@ -109,7 +113,7 @@ def train(
         float | None,
         typer.Option(
             rich_help_panel=_TRAINING,
-            help="Weight against activations beyond 8 standard deviations, which show as black drops. [0]",
+            help="Weight against activations beyond 8 standard deviations; an experiment. [0]",
         ),
     ] = None,
     load_size: Annotated[
@@ -210,7 +214,7 @@ def _start(
         return
     data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=skip_bad)
     run = make_run_dir(Path("runs"), config, say)
-    _run(config, data_set, run, resume=False)
+    _run(config, data_set, run, stored=None)
 
 
 def _resume(
@@ -224,8 +228,8 @@ def _resume(
                 f"No run of {name} to go on with: looked in runs/ for {name}-NNN",
                 hint=f"Start one: sgt train {name}",
             )
-        # A run that died before its first save has nothing to go on with.
-        folder = ([run for run in of_name if (run / "training_state.pt").is_file()] or of_name)[-1]
+        # A run that died before its first step has nothing to go on with.
+        folder = ([run for run in of_name if RunDir(run, say).has_state()] or of_name)[-1]
     run = RunDir(folder, say)
     stored = run.read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
@@ -246,7 +250,7 @@ def _resume(
         typer.echo(config.to_json(), nl=False)
         return
     data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
-    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, resume=True)
+    _run(config, _check_pictures(data_set, skip_bad=skip_bad), run, stored=stored)
 
 
 def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
@@ -268,18 +272,23 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
     return kept
 
 
-def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
+def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainConfig | None) -> None:
+    """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
     import torch
 
     from stylegan_train.initial import start_from
     from stylegan_train.loop import Loop
+    from stylegan_train.stop import Stopped
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loop = Loop(config, data_set, run, device)
+    resume = stored is not None and (run.has_state() or run.checkpoint_path.exists())
     if config.init and not resume:
         run.log(f"--init {config.init}: {start_from(loop.trainer, config)} begin with its weights")
-    if resume:
+    if stored is not None and not resume:
+        run.log(f"{run.folder} was stopped before its first step: it begins anew")
+    if stored is not None and resume:
         loop.resume()
         if loop.epoch >= config.epochs:
             what = f"{run.folder} has {loop.epoch} epochs behind it"
@@ -288,10 +297,12 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
                 raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
             say(f"{what}: nothing to do. {longer}")
             return
+        _say_schedule(loop, stored, config)
     try:
         _train(loop, config, data_set, run, resume=resume)
-    except KeyboardInterrupt:
-        say(f"\nStopped and saved. Go on with: sgt train {run.folder} --resume")
+    except KeyboardInterrupt as stop:
+        what = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
+        say(f"\nStopped {what}: sgt train {run.folder} --resume")
         raise
     except SgtError as error:
         run.log(error.what)
@@ -308,9 +319,23 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -
         ) from error
 
 
+def _say_schedule(loop: "Loop", stored: TrainConfig, config: TrainConfig) -> None:
+    """Say what another --epochs or --decay-from does to the learning rate."""
+    if (stored.epochs, stored.decay_from) == (config.epochs, config.decay_from):
+        return
+    before = loop.trainer.gen_optimizer.param_groups[0]["lr"]
+    rate = config.lr * lr_factor(loop.epoch, epochs=config.epochs, decay_from=config.decay_from)
+    if config.decay_from < config.epochs:
+        course = f"falls from epoch {config.decay_from} to 0 at epoch {config.epochs}"
+    else:
+        course = f"does not fall up to epoch {config.epochs}"
+    loop.run.log(
+        f"Learning rate: it was {before:.3g}, goes on at {rate:.3g}, and {course}; --decay-from changes where it falls"
+    )
+
+
 def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
-    if resume:
-        run.write_config(config)
+    run.write_config(config)  # what may change on --resume
     exchanged = f" (the folder's sides are exchanged: its A is {config.domain_b})" if config.exchanged else ""
     run.log(
         f"{config.domain_a} (A, {len(data_set.train_a)} pictures) <-> {config.domain_b} "

@@ -18,10 +18,11 @@ from stylegan_train.config import TrainConfig
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
+from stylegan_train.stop import Stop, Stopped, stop_on_ctrl_c
 
 LOG_EVERY_STEPS = 10
 ESTIMATE_AFTER_STEPS = 20
-SAVE_EVERY_S = 600
+SAVE_EVERY_S = 300
 N_SAMPLES = 3  # fixed pictures of each domain in a sample grid
 MAX_GRIDS = 50
 
@@ -39,7 +40,9 @@ class Loop:
         self.steps_here = 0  # steps of this process, which may have taken the run up in its middle
         self.samples_a = self._read_samples(data_set.test_a or data_set.train_a)
         self.samples_b = self._read_samples(data_set.test_b or data_set.train_b)
-        self.means: defaultdict[str, list[float]] = defaultdict(list)
+        self.means: defaultdict[str, list[float]] = defaultdict(list)  # of the steps since the last line of stats
+        self.steps_timed = 0  # those of them that this process has done
+        self.newest_is_damaged = False  # of the run's states, the one that is written over next
         self.saved_at = self.started_at = self.logged_at = time.monotonic()
 
     def _read_samples(self, paths: tuple[Path, ...]) -> Tensor:
@@ -51,18 +54,30 @@ class Loop:
         return torch.from_numpy(np.concatenate([to_batch(image) for image in images]))
 
     def resume(self) -> None:
-        """Take up the run's training state.
+        """Take up the run's training state, or the one before it if that is missing or damaged.
 
         Raises:
-            InputError: there is none, or it is damaged.
+            InputError: neither can be gone on with; the message is about the newest.
         """
-        state = read_plain(self.run.state_path)
+        try:
+            self._load_state(self.run.state_path)
+        except InputError as error:
+            try:
+                self._load_state(self.run.state_before_path)
+            except InputError:
+                raise error from None
+            self.newest_is_damaged = True
+            self.run.log(f"{error.what}; going on from the state before it, {self.run.state_before_path}")
+
+    def _load_state(self, path: Path) -> None:
+        state = read_plain(path)
         try:
             self.trainer.load_state(state["trainer"])
             self.epoch, self.step = state["epoch"], state["step"]
+            self.means = defaultdict(list, state.get("means", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"The training state does not fit the run: {self.run.state_path} ({str(error).partition(chr(10))[0]})",
+                f"The training state does not fit the run: {path} ({str(error).partition(chr(10))[0]})",
                 hint="Its config.json was changed, or the state is another run's. Start a new run.",
             ) from error
 
@@ -82,8 +97,18 @@ class Loop:
         gen_ab, gen_ba = self.trainer.generators()
         generators = {"gen_ab": gen_ab.state_dict(), "gen_ba": gen_ba.state_dict()}
         write_atomically({**generators, "epoch": self.epoch}, self.run.checkpoint_path)
-        state = {"trainer": self.trainer.state(), "epoch": self.epoch, "step": self.step}
-        write_atomically(state, self.run.state_path)
+        self._save_state()
+
+    def _save_state(self) -> None:
+        state = {
+            "trainer": self.trainer.state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "means": dict(self.means),
+        }
+        kept = None if self.newest_is_damaged else self.run.state_before_path
+        write_atomically(state, self.run.state_path, keep_old=kept)
+        self.newest_is_damaged = False
         self.saved_at = time.monotonic()
 
     def elapsed_s(self) -> float:
@@ -95,19 +120,22 @@ class Loop:
 
         Raises:
             ComputeError: a loss is not a finite number; what was saved before is kept.
-            KeyboardInterrupt: passed on after everything is saved.
+            Stopped: Ctrl-C was pressed; the step was finished and everything saved.
+            KeyboardInterrupt: it was pressed twice; what was saved before is kept.
         """
         n_steps = self.batches.n_steps
         done = self.epoch * n_steps + self.step
-        try:
-            with Progress("training", self.config.epochs * n_steps, "steps", done=done) as progress:
-                while self.epoch < self.config.epochs:
-                    self._train_epoch(progress)
-        except KeyboardInterrupt:
-            self.save()
-            raise
+        total = self.config.epochs * n_steps
+        self.run.cut_stats(self.epoch, self.step)
+        with stop_on_ctrl_c() as stop, Progress("training", total, "steps", done=done) as progress:
+            if not done:  # a run that is killed in its first minutes can be gone on with, too
+                self._save_state()
+            while self.epoch < self.config.epochs:
+                self._train_epoch(progress, stop)
+                if stop.asked and self.epoch < self.config.epochs:
+                    raise Stopped
 
-    def _train_epoch(self, progress: Progress) -> None:
+    def _train_epoch(self, progress: Progress, stop: Stop) -> None:
         self.trainer.set_epoch(self.epoch)
         sums: defaultdict[str, float] = defaultdict(float)
         started, first_step = time.monotonic(), self.step
@@ -120,9 +148,12 @@ class Loop:
             for name, value in terms.items():
                 sums[name] += value
             progress.advance(note=" ".join(f"{name} {value:.3f}" for name, value in terms.items()))
-            if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+            if self.step == self.batches.n_steps:
+                continue  # saved, and stopped where asked for, as a whole epoch
+            if stop.asked or time.monotonic() - self.saved_at > SAVE_EVERY_S:
                 self.save()
-        self._write_stats()
+            if stop.asked:
+                raise Stopped
         n_steps = self.step - first_step
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
@@ -151,27 +182,26 @@ class Loop:
     def _record(self, terms: dict[str, float]) -> None:
         for name, value in terms.items():
             self.means[name].append(value)
-        if self.step % LOG_EVERY_STEPS == 0:
+        self.steps_timed += 1
+        if self.step % LOG_EVERY_STEPS == 0 or self.step == self.batches.n_steps:
             self._write_stats()
         if self.steps_here == ESTIMATE_AFTER_STEPS:
             self._estimate()
 
     def _write_stats(self) -> None:
-        if not self.means:
-            return
         now = time.monotonic()
-        n_steps = len(next(iter(self.means.values())))
         self.run.append_stats(
             {
                 "epoch": self.epoch + 1,
                 "step": self.step,
                 "steps": self.epoch * self.batches.n_steps + self.step,
                 "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
-                "steps_per_s": n_steps / max(1e-9, now - self.logged_at),
+                "steps_per_s": self.steps_timed / max(1e-9, now - self.logged_at),
                 **{name: sum(values) / len(values) for name, values in self.means.items()},
             }
         )
         self.means.clear()
+        self.steps_timed = 0
         self.logged_at = now
 
     def _estimate(self) -> None:

@@ -103,9 +103,9 @@ class Generator(nn.Module):
         n_blocks: residual blocks.
         antialias: blur before each stride and interpolate when upsampling, so that the texture moves with the
             picture. It adds no weights.
-        skip: add the picture itself, SKIP_GAIN times, before the last tanh. Norms take away how bright a picture is,
-            and a generator without another way to pass it on does so in a few huge values, which show as black
-            drops. The sides must then be multiples of SIZE_MULTIPLE.
+        skip: add the picture itself, SKIP_GAIN times, before the last tanh; the sides must then be multiples of
+            SIZE_MULTIPLE. Meant to pass brightness around the norms. Tried on two styles, 2,800 steps each: the
+            results stayed photographs, and black and bright drops came all the same.
     """
 
     def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False, skip: bool = False) -> None:

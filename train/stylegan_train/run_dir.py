@@ -6,6 +6,7 @@
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
     training_state.pt      all that `--resume` needs
+    training_state_before.pt  the one before it, which serves where that one is damaged
     A2B.onnx, B2A.onnx     written by `sgt export`
 
 NNN counts up over all runs beside it, so that the newest run is the one with the highest number.
@@ -41,6 +42,18 @@ class RunDir:
     def state_path(self) -> Path:
         return self.folder / "training_state.pt"
 
+    @property
+    def state_before_path(self) -> Path:
+        return self.folder / "training_state_before.pt"
+
+    @property
+    def stats_path(self) -> Path:
+        return self.folder / "stats.jsonl"
+
+    def has_state(self) -> bool:
+        """Whether there is something to go on with, damaged or not."""
+        return self.state_path.is_file() or self.state_before_path.is_file()
+
     def sample_path(self, epoch: int) -> Path:
         """Where the grid after `epoch` (1-based) goes."""
         return self.folder / "samples" / f"epoch_{epoch:04d}.png"
@@ -64,8 +77,25 @@ class RunDir:
     def append_stats(self, values: dict[str, Any]) -> None:
         """Add one object to stats.jsonl."""
         rounded = {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in values.items()}
-        with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
+        with self.stats_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
+
+    def cut_stats(self, epoch: int, step: int) -> None:
+        """Leave out of stats.jsonl what came after `step` steps of 0-based `epoch`, and an unfinished line."""
+        if not self.stats_path.is_file():
+            return
+        part = self.stats_path.with_name(".stats.jsonl.part")
+        with self.stats_path.open(encoding="utf-8", errors="replace") as old, part.open("w", encoding="utf-8") as new:
+            new.writelines(line for line in old if _is_stats_until(line, epoch, step))
+        part.replace(self.stats_path)
+
+
+def _is_stats_until(line: str, epoch: int, step: int) -> bool:
+    try:
+        values = json.loads(line)
+        return line.endswith("\n") and (values["epoch"] - 1, values["step"]) <= (epoch, step)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) -> RunDir:
