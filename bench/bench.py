@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.bench_steady import bench_steady
 from bench.bench_tiles import bench_tiles, photo
+from bench.bench_training import bench_training
 from bench.figures import Figure, run_python, time_in_turn
 from stylegan_tool.demo_files import examples_folder
 from stylegan_tool.models import choose_model
@@ -62,26 +63,6 @@ def bench_film(session: Session) -> list[Figure]:
     return [
         Figure(f"film {size}: wall time against the bare model", wall_s / model_s),
         Figure(f"film {size}: frames a second", report.frames / wall_s, "1/s"),
-    ]
-
-
-def bench_training() -> list[Figure]:
-    """Steps of the compact preset in bf16 against fp32."""
-    import torch
-
-    from stylegan_train.config import PRESETS, TrainConfig
-    from stylegan_train.step import Trainer, choose_dtype
-
-    cpu = torch.device("cpu")
-    compact = PRESETS["compact"]
-    fp32 = Trainer(TrainConfig(**{**compact, "precision": "fp32"}), cpu)
-    bf16 = Trainer(TrainConfig(**{**compact, "precision": "bf16"}), cpu)
-    batch = torch.rand(2, 3, 128, 128) * 2 - 1
-    fp32_s, bf16_s = time_in_turn(lambda: fp32.step(batch, batch), lambda: bf16.step(batch, batch))
-    fast = "bf16 is native here" if choose_dtype("auto", cpu) == torch.bfloat16 else "no native bf16 here"
-    return [
-        Figure("training, compact: steps a second in fp32", 1 / fp32_s, "1/s"),
-        Figure("training, compact: bf16 against fp32, steps a second", fp32_s / bf16_s, note=fast),
     ]
 
 

@@ -33,10 +33,10 @@ class Figure:
         return f"{self.name:<58} {self.value:9.3g} {self.unit}{verdict}" + (f"  ({self.note})" if self.note else "")
 
 
-def time_in_turn(*actions: Callable[[], object]) -> list[float]:
-    """Return the median seconds of each action, all run in turn RUNS times after a warm-up."""
+def time_in_turn(*actions: Callable[[], object], runs: int = RUNS) -> list[float]:
+    """Return the median seconds of each action, all run in turn `runs` times after a warm-up."""
     seconds: list[list[float]] = [[] for _ in actions]
-    for run in range(RUNS + 1):
+    for run in range(runs + 1):
         for action, taken in zip(actions, seconds, strict=True):
             time.sleep(PAUSE_S)
             started = time.perf_counter()

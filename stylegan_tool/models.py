@@ -109,11 +109,16 @@ def load_models(name: str | None) -> list[Model]:
 def choose_model(name: str | None, *, direction: str | None = None, to: str | None = None) -> Model:
     """Return the generator for `direction` (A2B, B2A) or for the domain `to`; by default A2B or the only one.
 
+    Where no model is named and the one at hand does not make `to`, it is the bundled style that does.
+
     Raises:
         ModelError: the model lacks that direction or domain.
         UsageError: direction and domain contradict each other, or neither can tell two files apart.
     """
     models = load_models(name)
+    if name is None and to is not None and not _makes(models, to):
+        styles = [load_models(style) for style in bundled_styles()]
+        models = next((style for style in styles if _makes(style, to)), models)
     label = models[0].label
     chosen = models
     if direction is not None:
@@ -122,7 +127,7 @@ def choose_model(name: str | None, *, direction: str | None = None, to: str | No
             raise _lacks(models, f"direction {direction}")
     if to is not None:
         matches = [model for model in chosen if model.info.target.casefold() == to.casefold()]
-        if not matches and direction is not None and any(m.info.target.casefold() == to.casefold() for m in models):
+        if not matches and direction is not None and _makes(models, to):
             raise UsageError(
                 f"--direction {direction} of {label} makes {chosen[0].info.target}, not {to}",
                 hint=f"Leave --direction out: --to {to}",
@@ -133,6 +138,10 @@ def choose_model(name: str | None, *, direction: str | None = None, to: str | No
     if len(chosen) > 1:
         chosen = [model for model in chosen if model.info.direction == "A2B"] or chosen[:1]
     return chosen[0]
+
+
+def _makes(models: list[Model], domain: str) -> bool:
+    return any(model.info.target.casefold() == domain.casefold() for model in models)
 
 
 def _lacks(models: list[Model], what: str) -> ModelError:

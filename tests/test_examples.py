@@ -15,15 +15,16 @@ from tests.models import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 PICTURES = sorted((EXAMPLES / "pictures").iterdir())
+PAINTINGS = sorted((EXAMPLES / "paintings").iterdir())
 
 
 def test_every_file_is_credited() -> None:
     credits_ = (EXAMPLES / "CREDITS.md").read_text(encoding="utf-8")
-    for path in [*PICTURES, EXAMPLES / "clip.mp4"]:
+    for path in [*PICTURES, *PAINTINGS, EXAMPLES / "clip.mp4"]:
         assert f"`{path.relative_to(EXAMPLES).as_posix()}`" in credits_
 
 
-@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PICTURES, *PAINTINGS], ids=lambda path: path.name)
 def test_pictures_are_ordinary_and_say_nothing_of_who_took_them_where(path: Path) -> None:
     with PilImage.open(path) as picture:
         assert max(picture.size) <= 1024

@@ -98,7 +98,27 @@ def test_each_direction_gets_its_generator(trained: Path, built_before: list[Gen
         assert all(map(torch.equal, generator.state_dict().values(), checkpoint[name].values()))
 
 
+def test_the_best_epoch_can_be_exported_instead_of_the_last(
+    trained: Path, built_before: list[Generator], made_once: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latest = torch.load(trained / "checkpoint.pt", weights_only=True)
+    torch.save({**latest, "epoch": 7, "swd_mean": 3.0}, trained / "checkpoint_best.pt")
+    torch.save({**latest, "gen_ab": {}, "epoch": 9}, trained / "checkpoint.pt")
+    assert main(["export", "--checkpoint", "best"]) == 0
+    assert "after epoch 7; differs" in capsys.readouterr().err
+    assert all(map(torch.equal, built_before[0].state_dict().values(), latest["gen_ab"].values()))
+
+
 # --- refusals -------------------------------------------------------------------------------------
+
+
+def test_a_run_without_a_best_epoch_is_3(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(trained), "--checkpoint", "best"]) == 3
+    message = capsys.readouterr().err
+    assert "No best checkpoint" in message
+    assert f"sgt export {trained}" in message
+    assert main(["export", "--checkpoint", "worst"]) == 2
+    assert "latest or best" in capsys.readouterr().err
 
 
 def _spoil_after(build: Callable[[Generator], onnx.ModelProto], number: int) -> Callable[[Generator], onnx.ModelProto]:
@@ -206,10 +226,10 @@ def test_a_folder_that_cannot_be_written_to_is_5(
     assert "No space left on device" in message
 
 
-@pytest.mark.parametrize("skip", ["--skip", "--no-skip"])
-def test_an_anti_aliased_run_is_exported_and_tiled_exactly(skip: str, trained: Path) -> None:
+@pytest.mark.parametrize("clamp", ["--clamp", "--no-clamp"])
+def test_an_anti_aliased_run_is_exported_and_tiled_exactly(clamp: str, trained: Path) -> None:
     make_set(Path("datasets/photo2vangogh"))
-    assert main([*TINY, "--epochs", "1", "--lr", "0.02", "--antialias", skip]) == 0
+    assert main([*TINY, "--epochs", "1", "--lr", "0.02", "--antialias", clamp]) == 0
     run = trained.parent / "photo2vangogh-002"
     assert main(["export", str(run)]) == 0
     info = read_model_info(run / "A2B.onnx")

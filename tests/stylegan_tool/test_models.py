@@ -76,6 +76,32 @@ def test_the_newest_exported_run_is_used_before_the_bundled_style(in_folder: Pat
     assert choose_model("vangogh").label == "vangogh (bundled)"
 
 
+@pytest.mark.parametrize(
+    ("to", "direction", "label"),
+    [
+        ("monet", None, "monet (bundled)"),
+        ("Monet", "A2B", "monet (bundled)"),
+        ("vangogh", None, "vangogh (bundled)"),
+        ("photo", None, "vangogh (bundled)"),
+    ],
+)
+@pytest.mark.usefixtures("in_folder")
+def test_a_domain_alone_finds_the_style_that_makes_it(to: str, direction: str | None, label: str) -> None:
+    model = choose_model(None, direction=direction, to=to)
+    assert model.label == label
+    assert model.info.target == to.lower()
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_a_domain_that_nobody_makes_is_refused() -> None:
+    with pytest.raises(ModelError, match="no domain 'cezanne'"):
+        choose_model(None, to="cezanne")
+    with pytest.raises(UsageError, match="direction B2A of monet"):
+        choose_model(None, direction="B2A", to="monet")
+    with pytest.raises(ModelError, match="no domain 'monet'"):
+        choose_model("vangogh", to="monet")
+
+
 def test_unknown_names_say_what_there_is(in_folder: Path) -> None:
     with pytest.raises(ModelError, match="no model rembrandt") as caught:
         choose_model("rembrandt")

@@ -21,12 +21,13 @@ from stylegan_tool.__main__ import main
 from stylegan_train import loop as loop_module
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
+from stylegan_train.validation import Validation
 from tests.train.sets import TINY, make_set
 
 # All that a step can read and write, a falling learning rate, epochs of six steps.
 ARGV = [*TINY, "--epochs", "3", "--decay-from", "1", "--pool-size", "2", "--augment", "flip,scale,colour"]
-ARGV += ["--average", "0.9", "--lambda-stable", "1", "--lambda-spike", "1"]
-STATE = ".training_state.pt.part"
+ARGV += ["--average", "0.9", "--lambda-stable", "1", "--validate-every", "1"]
+STATE, BEST = ".training_state.pt.part", ".checkpoint_best.pt.part"
 
 
 def log_and_save_often(patch: Callable[[Any, str, Any], None]) -> None:
@@ -53,7 +54,7 @@ def _at_call(owner: Any, name: str, number: int, act: Callable[..., None], *, of
     setattr(owner, name, wrapped)
 
 
-def _write_half_a_state(content: Any, file: io.BufferedWriter) -> None:
+def _write_half_a_file(content: Any, file: io.BufferedWriter) -> None:
     whole = io.BytesIO()
     SAVE(content, whole)
     file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
@@ -76,17 +77,22 @@ SAVE = torch.save
 MOMENTS: dict[str, Callable[[], None]] = {
     "in the first step": lambda: _at_call(Trainer, "_discriminator_step", 1, lambda *_: _die()),
     "in a step": lambda: _at_call(Trainer, "_discriminator_step", 9, lambda *_: _die()),
-    "in a state's write": lambda: _at_call(torch, "save", 5, _write_half_a_state, of=STATE),
+    "in a state's write": lambda: _at_call(torch, "save", 5, _write_half_a_file, of=STATE),
     "between a state's two renames": lambda: _at_call(Path, "replace", 6, _rename_and_die, of="_before.pt"),
     "between a line of stats and its state": lambda: _at_call(torch, "save", 9, lambda *_: _die(), of=STATE),
-    "in a line of stats": lambda: _at_call(RunDir, "append_stats", 3, _write_half_a_line),
+    "in a line of stats": lambda: _at_call(RunDir, "append_stats", 4, _write_half_a_line),
+    "between a state and its validation": lambda: _at_call(Validation, "validate", 2, lambda *_: _die()),
+    "in the best checkpoint's write": lambda: _at_call(torch, "save", 1, _write_half_a_file, of=BEST),
+    "between the best checkpoint and its line of stats": lambda: _at_call(RunDir, "append_stats", 3, lambda *_: _die()),
+    "in a validation's line of stats": lambda: _at_call(RunDir, "append_stats", 3, _write_half_a_line),
+    "in the last validation": lambda: _at_call(Validation, "measure", 3, lambda *_: _die()),
 }
 FROM_OUTSIDE = "from outside, after two lines of stats"
 NEVER = "never"
 
 
 def _train_in(folder: Path) -> int:
-    make_set(folder / "datasets" / "photo2vangogh", 6, 5)
+    make_set(folder / "datasets" / "photo2vangogh", 6, 5, n_test=1)
     os.chdir(folder)
     return main(ARGV)
 

@@ -80,9 +80,13 @@ def train_until(monkeypatch: pytest.MonkeyPatch, last: int, argv: list[str]) -> 
             signal.raise_signal(signal.SIGINT)
         return step()
 
-    with monkeypatch.context() as patch:
-        on_step(patch, press_ctrl_c)
-        assert main(argv) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
+    try:
+        with monkeypatch.context() as patch:
+            on_step(patch, press_ctrl_c)
+            assert main(argv) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="package", autouse=True)

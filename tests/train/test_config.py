@@ -69,6 +69,8 @@ def test_compact_is_what_the_tool_says_it_is() -> None:
         pytest.param({"betas": (1.0, 0.999)}, "--betas", id="first beta 1"),
         pytest.param({"betas": (0.5, -0.1)}, "--betas", id="second beta negative"),
         pytest.param({"betas": (0.5, math.nan)}, "--betas", id="beta is no number"),
+        pytest.param({"metric": "fid"}, "--metric fid", id="unknown metric"),
+        pytest.param({"validate_every": -1}, "--validate-every", id="validated less than never"),
         pytest.param({"precision": "fp8"}, "--precision", id="unknown precision"),
         pytest.param({"load_size_b": (255, 286)}, "--load-size", id="B's load smaller than crop"),
         pytest.param({"augment": ("flip", "turn")}, "--augment turn", id="unknown augmentation"),
@@ -198,6 +200,13 @@ def test_a_damaged_config_is_an_input_error(text: str, tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"config\.json"):
         read_config(path)
+
+
+def test_a_run_from_before_there_was_validation_goes_on(tmp_path: Path) -> None:
+    fields = json.loads(TrainConfig(name="x", validate_every=9, metric="a2b").to_json())
+    del fields["validate_every"], fields["metric"]
+    (tmp_path / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+    assert read_config(tmp_path / "config.json") == TrainConfig(name="x")
 
 
 def test_a_missing_config_says_what_to_name(tmp_path: Path) -> None:

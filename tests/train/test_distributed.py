@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import ComputeError
+from stylegan_train.board import has_tensorboard
 from stylegan_train.config import PRESETS, TrainConfig
 from stylegan_train.distributed import joined, launch
+from stylegan_train.run_dir import VALIDATED
 from stylegan_train.step import Trainer
 from stylegan_train.team import ALONE, Alone
-from tests.train.sets import TINY, read_state, read_stats
+from tests.models import RED
+from tests.train.sets import TINY, make_pictures, read_state, read_stats
 
 RUN = Path("runs/photo2vangogh-001")
 BUSY = [*TINY, "--decay-from", "0", "--pool-size", "2", "--lambda-stable", "1", "--batch-size", "2"]
@@ -29,7 +33,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _train_three_steps(team: Alone, folder: Path) -> None:
     """Save the gradients of the third step: the history is full after the first, warps and noise are drawn."""
-    fields = {**PRESETS["tiny"], "batch_size": 4, "pool_size": 3, "lambda_stable": 3.0, "lambda_spike": 5.0}
+    fields = {**PRESETS["tiny"], "batch_size": 4, "pool_size": 3, "lambda_stable": 3.0}
     config = TrainConfig(**{**fields, "decay_from": 0, "lr": 1e-9})  # so that rounding is not what the steps go by
     trainer = Trainer(config, torch.device("cpu"), team)
     with torch.no_grad():
@@ -64,19 +68,37 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
         torch.testing.assert_close(theirs, mine, rtol=1e-5, atol=1e-5)
 
 
+def _trained(run: Path) -> list[dict[str, Any]]:
+    return [line for line in read_stats(run) if "gan" in line]
+
+
+def _validated(run: Path) -> list[dict[str, Any]]:
+    return [line for line in read_stats(run) if VALIDATED in line]
+
+
+def _boards(run: Path) -> int:
+    return len(list(run.glob("tensorboard/*")))
+
+
 def test_a_run_of_two_is_a_run_of_one_and_either_goes_on_with_it(
     with_set: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*BUSY, "--epochs", "2"]) == 0
-    expected = [(line["steps"], line["gan"], line["disc_a"]) for line in read_stats(RUN)]
+    for side in ("testA", "testB"):
+        make_pictures(with_set / "datasets" / "photo2vangogh" / side, 2, RED)
+    validated = [*BUSY, "--validate-every", "1"]
+    assert main([*validated, "--epochs", "2"]) == 0
+    expected = [(line["gan"], line["disc_a"]) for line in _trained(RUN)]
     capfd.readouterr()
-    assert main([*BUSY, "--epochs", "1", "--devices", "2"]) == 0
+    assert main([*validated, "--epochs", "1", "--devices", "2"]) == 0
     run = RUN.with_name("photo2vangogh-002")
-    assert capfd.readouterr().err.count("epoch 1/1") == 1
+    said = capfd.readouterr().err
+    assert [said.count(part) for part in ("epoch 1/1", "validation on", "validation after")] == [1, 1, 1]
+    assert _boards(run) == _boards(RUN) == int(has_tensorboard())
+    best = torch.load(run / "checkpoint_best.pt", weights_only=True)
+    assert best["swd_mean"] == pytest.approx(_validated(RUN)[0]["swd_mean"], rel=0.01)
     assert main(["train", str(run), "--resume", "--epochs", "2", "--decay-from", "0", "--devices", "2"]) == 0
-    stats = read_stats(run)
-    assert [line["steps"] for line in stats] == [2, 4]
-    assert (stats[0]["gan"], stats[0]["disc_a"]) == pytest.approx(expected[0][1:], abs=1e-4)
+    assert [line["steps"] for line in _trained(run)] == [line["steps"] for line in _validated(run)] == [2, 4]
+    assert (_trained(run)[0]["gan"], _trained(run)[0]["disc_a"]) == pytest.approx(expected[0], abs=1e-4)
     assert {path.name for path in run.iterdir()} == {path.name for path in RUN.iterdir()}
     log = (run / "log.txt").read_text(encoding="utf-8")
     assert [log.count(part) for part in ("by 2 processes", "epoch 1/1", "epoch 2/2")] == [2, 1, 1]

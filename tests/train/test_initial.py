@@ -35,7 +35,45 @@ def test_a_run_starts_with_the_generators_of_another(
 ) -> None:
     assert _start(name) == 0
     _assert_same(trained, Path("runs/photo2vangogh-002"), "gen_ab", "gen_ba")
-    assert f"--init {name}: gen_ab and gen_ba begin with its weights" in capsys.readouterr().err
+    assert f"--init {name}: gen_ab, gen_ba, disc_a and disc_b begin with its weights" in capsys.readouterr().err
+
+
+def _discriminators(run: Path) -> dict[str, torch.Tensor]:
+    networks = read_plain(run / "training_state.pt")["trainer"]["networks"]
+    return {name: value for name, value in networks.items() if name.startswith("disc")}
+
+
+def test_a_run_that_has_its_state_gives_its_discriminators_too(trained: Path) -> None:
+    assert _start(str(trained)) == 0
+    torch.testing.assert_close(
+        _discriminators(Path("runs/photo2vangogh-002")), _discriminators(trained), rtol=0, atol=1e-9
+    )
+
+
+def test_discriminators_of_another_size_start_anew(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(
+            [
+                *TINY,
+                "--preset",
+                "compact",
+                "--epochs",
+                "1",
+                "--ngf",
+                "4",
+                "--n-blocks",
+                "1",
+                "--crop-size",
+                "32",
+                "--load-size",
+                "36",
+                "--init",
+                str(trained),
+            ]
+        )
+        == 0
+    )
+    assert "gen_ab and gen_ba begin with its weights" in capsys.readouterr().err
 
 
 def test_the_running_mean_starts_there_too(trained: Path) -> None:

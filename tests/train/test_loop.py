@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,11 @@ from PIL import Image as PilImage
 from torch import Tensor, nn
 
 from stylegan_tool.__main__ import main
+from stylegan_tool.pixels import Batch
 from stylegan_train import loop as loop_module
+from stylegan_train import waits
 from stylegan_train.config import PRESETS, TrainConfig, read_config
-from stylegan_train.data import center_crop, load_image, open_data_set
+from stylegan_train.data import UnpairedBatches, center_crop, load_image, open_data_set
 from stylegan_train.loop import Loop
 from stylegan_train.networks import Generator
 from stylegan_train.run_dir import make_run_dir
@@ -39,8 +42,9 @@ BUSY = [*TINY, "--epochs", "4", "--decay-from", "1", "--pool-size", "2", "--lamb
 
 def test_a_run_folder_explains_itself(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "2"]) == 0
-    assert {path.relative_to(RUN).as_posix() for path in RUN.rglob("*")} == {
-        *("config.json", "log.txt", "stats.jsonl", "checkpoint.pt"),
+    files = {path.relative_to(RUN).as_posix() for path in RUN.rglob("*") if "tensorboard" not in path.parts}
+    assert files == {
+        *("config.json", "log.txt", "stats.jsonl", "curves.png", "checkpoint.pt"),
         *("training_state.pt", "training_state_before.pt"),
         *("samples", "samples/epoch_0001.png", "samples/epoch_0002.png"),
     }
@@ -87,7 +91,7 @@ def test_stats_name_every_loss(with_set: Path) -> None:
     assert main([*TINY, "--epochs", "1", "--lambda-stable", "1"]) == 0
     (line,) = read_stats(RUN)
     terms = {"gan", "cycle", "identity", "stable", "disc_a", "disc_b"}
-    assert line.keys() - {"epoch", "step", "steps", "lr", "steps_per_s"} == terms
+    assert line.keys() - {"epoch", "step", "steps", "lr", "steps_per_s", "waited"} == terms
     assert all(0 < line[term] < 10 for term in terms)
 
 
@@ -169,6 +173,52 @@ def test_long_runs_do_not_drown_in_grids(tmp_path: Path, monkeypatch: pytest.Mon
     loop = _loop(tmp_path, epochs=7)
     loop.train()
     assert sorted(path.stem[-1] for path in loop.run.folder.glob("samples/*")) == ["1", "3", "6", "7"]
+
+
+# --- waiting for pictures -------------------------------------------------------------------------
+
+
+def test_waiting_for_pictures_is_measured_and_said_once(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = UnpairedBatches.batch
+
+    def read_slowly(batches: UnpairedBatches, epoch: int, step: int) -> tuple[Batch, Batch]:
+        time.sleep(0.02)
+        return read(batches, epoch, step)
+
+    monkeypatch.setattr(UnpairedBatches, "batch", read_slowly)
+    monkeypatch.setattr(waits, "LEAST_WAITED_S", 0.1)
+    script_terms(monkeypatch, float)
+    assert main([*TINY, "--epochs", "4", "--workers", "0"]) == 0
+    assert all(line["waited"] > 0.5 for line in read_stats(RUN))
+    message = capsys.readouterr().err
+    assert message.count("of the time is spent waiting for pictures (--workers 0)") == 1
+    assert f"sgt train {RUN} --resume --workers 2" in message
+
+
+def test_a_slow_step_hides_the_reading(with_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_long(number: int, trainer: Trainer, step: Step) -> dict[str, float]:
+        time.sleep(0.1)
+        return {"gan": 1.0}
+
+    on_step(monkeypatch, take_long)
+    assert main([*TINY, "--epochs", "2"]) == 0
+    assert all(line["waited"] < 0.3 for line in read_stats(RUN))
+    assert "waiting for pictures" not in (RUN / "log.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "said"),
+    [
+        pytest.param(0.9, False, id="too short to tell"),
+        pytest.param(5.0, False, id="a twentieth"),
+        pytest.param(6.0, True, id="more"),
+    ],
+)
+def test_advice_is_for_those_who_wait(waited_s: float, said: bool) -> None:
+    line = waits.advise(waited_s, 100.0, workers=2, run="runs/x-001")
+    assert (line is not None and "6% of the time" in line and "--load-size" in line) == said
 
 
 # --- stopping and going on ------------------------------------------------------------------------
@@ -431,12 +481,12 @@ def two_seconds_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(["--preset", "tiny"], False, id="tiny"),
     ],
 )
-def test_after_20_steps_the_time_is_estimated(
+def test_after_20_steps_the_time_of_a_short_run_is_estimated(
     options: list[str], hinted: bool, with_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "photo2vangogh", *options, "--epochs", "8"]) == 0  # 24 steps
     message = capsys.readouterr().err
-    assert message.count("0.50 steps/s: about 8.0 s for 8 epochs") == 1
+    assert message.count("0.50 steps/s: about 48 s for all 8 epochs, 8.0 s of it left") == 1
     assert message.count("sgt train photo2vangogh --preset compact") == hinted
 
 
@@ -447,12 +497,24 @@ def test_fewer_steps_have_no_estimate(with_set: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("two_seconds_a_step")
+def test_after_a_minute_the_time_of_a_long_run_is_estimated(
+    with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*TINY, "--epochs", "1000", "--lambda-stable", "1"]
+    train_until(monkeypatch, 29, options)
+    assert "steps/s" not in capsys.readouterr().err
+    train_until(monkeypatch, 40, options)
+    said = "0.50 steps/s: about 1 h 40 min for all 1000 epochs, 1 h 39 min of it left (longer, since"
+    assert capsys.readouterr().err.count(said) == 1
+
+
+@pytest.mark.usefixtures("two_seconds_a_step")
 def test_a_resumed_run_estimates_what_is_left_by_its_own_speed(
     with_set: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_until(monkeypatch, 15, [*TINY, "--epochs", "15"])  # 15 of 45 steps
     assert main(["train", "photo2vangogh", "--resume"]) == 0
-    assert capsys.readouterr().err.count("0.50 steps/s: about 20 s for 15 epochs") == 1
+    assert capsys.readouterr().err.count("0.50 steps/s: about 2 min for all 15 epochs, 20 s of it left") == 1
 
 
 @pytest.mark.usefixtures("two_seconds_a_step")

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from stylegan_tool.errors import UsageError
 from stylegan_train.config import PRESETS, TrainConfig
 from stylegan_train.losses import draw_warp, warp
-from stylegan_train.networks import Generator, ResidualBlock
 from stylegan_train.step import STABLE_NOISE, CycleGan, Trainer, choose_dtype
 
 CPU = torch.device("cpu")
@@ -67,26 +66,7 @@ def _written_out_objective(
         "cycle": (rec_a - real_a).abs().mean() / 2 + (rec_b - real_b).abs().mean() / 2,
         "identity": (idt_a - real_a).abs().mean() / 2 + (idt_b - real_b).abs().mean() / 2,
         "stable": stable_a / 2 + stable_b / 2,
-        "spike": (_spikes(gans.gen_ab, real_a, real_b) + _spikes(gans.gen_ba, real_b, real_a)) / 2,
     }
-
-
-def _spikes(generator: Generator, *batches: Tensor) -> Tensor:
-    """What the blocks' normalised values have beyond 8 standard deviations, squared, mean over all."""
-    normalised: list[Tensor] = []
-    hooks = [
-        module.register_forward_hook(lambda _module, _inputs, result: normalised.append(result.clone()))
-        for block in generator.model
-        if isinstance(block, ResidualBlock)
-        for module in block.modules()
-        if isinstance(module, nn.InstanceNorm2d)
-    ]
-    for batch in batches:
-        generator(batch)
-    for hook in hooks:
-        hook.remove()
-    excess = [(z.abs() - 8).clamp(min=0) for z in normalised]
-    return torch.stack([(part**2).mean() for part in excess]).mean()
 
 
 def _written_out_judgement(judge: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -111,7 +91,7 @@ def _written_out_step(
     with torch.no_grad():
         fake_b, fake_a = gans.gen_ab(real_a), gans.gen_ba(real_b)
     terms = _written_out_objective(gans, real_a, real_b, moved, grid)
-    weights = {"gan": 1, "cycle": 10, "identity": 5, "stable": config.lambda_stable, "spike": config.lambda_spike}
+    weights = {"gan": 1, "cycle": 10, "identity": 5, "stable": config.lambda_stable}
     torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
     of_generators.step()
     of_discriminators.zero_grad()
@@ -153,7 +133,6 @@ def _assert_weights(networks: nn.Module, expected: nn.Module) -> None:
     [
         pytest.param({}, id="the paper's objective"),
         pytest.param({"lambda_stable": 3.0}, id="with the consistency term"),
-        pytest.param({"lambda_spike": 5.0}, id="with the term against spikes"),
     ],
 )
 @pytest.mark.parametrize("plain", [False, True], ids=["by Adam", "by the plain gradient, whose size counts too"])
@@ -248,7 +227,7 @@ def test_without_a_mean_the_networks_themselves_are_kept() -> None:
 
 
 def test_a_state_goes_on_as_if_never_stopped() -> None:
-    config = _config(average=0.9, lambda_stable=3.0, lambda_spike=1.0, decay_from=0, pool_size=3)
+    config = _config(average=0.9, lambda_stable=3.0, decay_from=0, pool_size=3)
     first = _trainer(config)
     batches = _batches(config)
     for _ in range(3):

@@ -65,7 +65,7 @@ def read_plain(path: Path) -> dict[str, Any]:
 
 def build_generator(config: TrainConfig) -> Generator:
     """Return a generator as `config` describes it, with weights not yet drawn."""
-    return Generator(config.ngf, config.n_blocks, antialias=config.antialias, skip=config.skip)
+    return Generator(config.ngf, config.n_blocks, antialias=config.antialias, clamp=config.clamp)
 
 
 def load_generator(state: dict[str, Any], config: TrainConfig) -> Generator:

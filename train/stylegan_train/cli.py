@@ -122,12 +122,12 @@ def train(
             help="Blur before strides, interpolate when upsampling. [no]",
         ),
     ] = None,
-    skip: Annotated[
+    clamp: Annotated[
         bool | None,
         typer.Option(
-            "--skip/--no-skip",
+            "--clamp/--no-clamp",
             rich_help_panel=_NETWORKS,
-            help="Generators add to the picture instead of making it anew; an experiment. [no]",
+            help="Keep normalised values within 5 standard deviations: no black drops in dark places. [no]",
         ),
     ] = None,
     init: Annotated[
@@ -136,13 +136,6 @@ def train(
             rich_help_panel=_NETWORKS,
             metavar="RUN|STYLE|ONNX",
             help="Start with the generators of a run, of a style that ships, or of an exported file.",
-        ),
-    ] = None,
-    lambda_spike: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=_TRAINING,
-            help="Weight against activations beyond 8 standard deviations; an experiment. [0]",
         ),
     ] = None,
     load_size: Annotated[
@@ -182,6 +175,16 @@ def train(
         int | None,
         typer.Option(rich_help_panel=_TRAINING, help="Threads that read pictures; 0: none of their own. [2]"),
     ] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=_TRAINING, metavar="EPOCHS", help="Compare with testA and testB; 0: never. [5]"),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_TRAINING, metavar="mean|a2b|b2a", help="What chooses the best checkpoint. [mean]"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
     devices: Annotated[
         int, typer.Option(rich_help_panel=_TRAINING, help="GPUs (or, without any, processes) that share each batch.")
@@ -207,9 +210,8 @@ def train(
         "lambda_cycle": lambda_cycle,
         "lambda_identity": lambda_identity,
         "lambda_stable": lambda_stable,
-        "lambda_spike": lambda_spike,
         "antialias": antialias,
-        "skip": skip,
+        "clamp": clamp,
         "init": init,
         **({} if load_size is None else _parse_load_sizes(load_size)),
         "augment": None if augment is None else tuple(part for part in augment.split(",") if part not in ("", "none")),
@@ -220,6 +222,8 @@ def train(
         "precision": precision,
         "compile": compile_,
         "workers": workers,
+        "validate_every": validate_every,
+        "metric": metric,
         "seed": seed,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
@@ -298,6 +302,7 @@ def _prepare(request: Request, n_processes: int) -> Prepared | None:
         typer.echo(config.to_json(), nl=False)
         return None
     data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=request.skip_bad)
+    _check_validation(config, data_set, request.overrides)
     return Prepared(config, data_set, make_run_dir(Path("runs"), config, say).folder)
 
 
@@ -316,7 +321,7 @@ def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
         folder = ([run for run in of_name if RunDir(run, say).has_state()] or of_name)[-1]
     stored = RunDir(folder, say).read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
-    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers"})
+    fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers", "validate_every", "metric"})
     if preset not in (TrainConfig.preset, stored.preset):
         fixed.append("preset")
     if fixed:
@@ -334,7 +339,9 @@ def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
         typer.echo(config.to_json(), nl=False)
         return None
     data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
-    return Prepared(config, _check_pictures(data_set, skip_bad=request.skip_bad), folder, stored)
+    data_set = _check_pictures(data_set, skip_bad=request.skip_bad)
+    _check_validation(config, data_set, overrides)
+    return Prepared(config, data_set, folder, stored)
 
 
 def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
@@ -356,6 +363,22 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
     return kept
 
 
+def _check_validation(config: TrainConfig, data_set: DataSet, overrides: dict[str, Any]) -> None:
+    """Refuse a validation that was asked for, and not only the default, where there is nothing to measure.
+
+    Raises:
+        InputError: testA or testB has no pictures.
+    """
+    asked = sorted({"validate_every", "metric"} & overrides.keys())
+    if config.validate_every and asked and not (data_set.test_a and data_set.test_b):
+        options = " and ".join("--" + key.replace("_", "-") for key in asked)
+        raise InputError(
+            f"{options}: {data_set.folder} has no pictures in testA and testB to validate on",
+            hint="Put some into both that are not in trainA and trainB (50 of each if you have them), or leave the "
+            "option out to train without.",
+        )
+
+
 def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, stored: TrainConfig | None) -> None:
     """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
@@ -368,14 +391,14 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, st
     loop = _begin(config, data_set, run, device, team, resume=resume)
     if stored is not None and not resume:
         run.log(f"{run.folder} was stopped before its first step: it begins anew")
-    if stored is not None and loop.epoch >= config.epochs:
-        what = f"{run.folder} has {loop.epoch} epochs behind it"
-        longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
-        if config.epochs < loop.epoch:
-            raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
-        run.say(f"{what}: nothing to do. {longer}")
-        return
     if stored is not None and resume:
+        if loop.epoch > config.epochs or team.share(loop.is_finished):
+            what = f"{run.folder} has {loop.epoch} epochs behind it"
+            longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
+            if config.epochs < loop.epoch:
+                raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
+            run.say(f"{what}: nothing to do. {longer}")
+            return
         _say_schedule(loop, stored, config)
     try:
         _train(loop, config, data_set, run, resume=resume)

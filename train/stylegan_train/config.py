@@ -18,6 +18,11 @@ from stylegan_tool.errors import InputError, UsageError
 # What may be drawn anew each time that a picture is shown; what each does: `data.random_crop`.
 AUGMENTATIONS = ("flip", "scale", "colour")
 
+# The directions whose distance chooses the best checkpoint; mean: of both.
+METRICS = ("mean", "a2b", "b2a")
+# Fields that a config.json may lack: a run that was started before they were there goes on with their defaults.
+_LATER_FIELDS = {"validate_every", "metric"}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -34,7 +39,7 @@ class TrainConfig:
     ndf: int = 64
     disc_layers: int = 4
     antialias: bool = False
-    skip: bool = False
+    clamp: bool = False
     init: str = ""  # where the generators' first weights come from; empty: drawn
     load_size: tuple[int, int] = (286, 286)  # the shorter side is scaled to a size drawn from this range
     load_size_b: tuple[int, int] | None = None  # domain B's, where it is another one
@@ -48,12 +53,13 @@ class TrainConfig:
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
     lambda_stable: float = 0.0
-    lambda_spike: float = 0.0
     average: float = 0.0  # what is kept of the generators' running mean at each step; 0: no mean is taken
     pool_size: int = 50
     precision: str = "fp32"
     compile: bool = False
     workers: int = 2  # threads that read pictures; 0: the one that trains
+    validate_every: int = 5  # epochs; 0: never
+    metric: str = "mean"  # of METRICS: what the best checkpoint is chosen by
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +73,7 @@ class TrainConfig:
             "decay_from",
             "pool_size",
             "workers",
+            "validate_every",
             "lambda_cycle",
             "lambda_identity",
             "lambda_stable",
@@ -96,6 +103,8 @@ class TrainConfig:
                 f"--augment {','.join(sorted(unknown))} is unknown",
                 hint=f"Use any of {', '.join(AUGMENTATIONS)}, separated by commas, or none.",
             )
+        if self.metric not in METRICS:
+            raise UsageError(f"--metric {self.metric} is unknown", hint=f"Use one of {', '.join(METRICS)}.")
         if not 0 <= self.average < 1:
             raise UsageError(f"--average {self.average} is out of range", hint="Use 0 (off) to below 1, such as 0.999.")
         if not (0 < self.lr < math.inf and all(0 <= beta < 1 for beta in self.betas)):
@@ -119,7 +128,7 @@ class TrainConfig:
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := fields.keys() - names:
             raise ValueError(f"unknown fields {sorted(unknown)}")
-        if missing := names - fields.keys():
+        if missing := names - fields.keys() - _LATER_FIELDS:
             raise ValueError(f"missing fields {sorted(missing)}")
         for name in ("load_size", "load_size_b", "augment", "betas"):
             if fields[name] is not None:
@@ -127,8 +136,9 @@ class TrainConfig:
         return cls(**fields)
 
 
-# What differs from the reference. `compact` is what a CPU can train in an hour and run on film: few filters, small
-# crops, a discriminator of three layers to fit them, and the consistency term, which keeps flat areas free of grain.
+# What differs from the reference. `compact` is what a CPU can train in hours and run on film: few filters, smaller
+# crops, a discriminator of three layers to fit them; anti-aliasing and the consistency term, so that texture moves with
+# the picture; the clamp against black drops, and the running mean against the luck of the last step.
 PRESETS: dict[str, dict[str, Any]] = {
     "reference": {},
     "compact": {
@@ -136,11 +146,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_blocks": 5,
         "ndf": 48,
         "disc_layers": 3,
-        "load_size": (144, 208),
-        "crop_size": 128,
-        "batch_size": 2,
-        "lr": 4e-4,
-        "lambda_stable": 5.0,
+        "antialias": True,
+        "clamp": True,
+        "load_size": (200, 384),
+        "crop_size": 192,
+        "average": 0.998,
+        "lambda_stable": 6.0,
         "precision": "auto",
     },
     "tiny": {

@@ -191,6 +191,16 @@ class Follower(Loop):
     def write_samples(self) -> None:
         """Leave it to the one that leads."""
 
+    def is_validated(self) -> bool:
+        """Never validate; while the one that leads does, the others wait in their next exchange."""
+        return True
+
+    def _write_stats(self) -> None:
+        self.means.clear()
+
+    def _draw_curves(self) -> None:
+        pass
+
 
 def share_state(loop: Loop) -> None:
     """Give every process the state of the one that leads, which may alone have read files."""

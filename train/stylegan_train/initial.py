@@ -1,7 +1,8 @@
 """Where a run's first weights may come from: another run, or generators that were exported.
 
 An exported generator of ours holds its weights under torch's own names, so that a style that ships can be trained
-further after its run is gone. Its discriminators are gone with it and start anew.
+further after its run is gone. Its discriminators are gone with it and start anew; a run whose training state is
+still there gives its own.
 """
 
 from pathlib import Path
@@ -23,16 +24,29 @@ State = dict[str, Tensor]
 def read_initial(name: str) -> dict[str, State]:
     """Return {"gen_ab": weights, "gen_ba": weights}, or one of them, for a run, a style or an .onnx of ours.
 
+    A run that has a training state gives "disc_a" and "disc_b" too.
+
     Raises:
         SgtError: `name` means none of these.
     """
     checkpoint = find_run(name) / "checkpoint.pt"
     if checkpoint.is_file():
         content = read_plain(checkpoint)
-        return {key: content[key] for key in ("gen_ab", "gen_ba") if key in content}
+        states = {key: content[key] for key in ("gen_ab", "gen_ba") if key in content}
+        return states | _read_discriminators(checkpoint.with_name("training_state.pt"))
     models = load_models(name)
     return {
         {"A2B": "gen_ab", "B2A": "gen_ba"}.get(model.info.direction, ""): _read_onnx(model.path) for model in models
+    }
+
+
+def _read_discriminators(state_path: Path) -> dict[str, State]:
+    if not state_path.is_file():
+        return {}
+    networks: State = read_plain(state_path)["trainer"]["networks"]
+    return {
+        name: {key.removeprefix(f"{name}."): value for key, value in networks.items() if key.startswith(f"{name}.")}
+        for name in ("disc_a", "disc_b")
     }
 
 
@@ -46,7 +60,7 @@ def _read_onnx(path: Path) -> State:
 
 
 def start_from(trainer: Trainer, config: TrainConfig) -> str:
-    """Give `trainer` the weights that `config.init` names, and return which generators those are.
+    """Give `trainer` the weights that `config.init` names, and return which networks those are.
 
     Raises:
         ModelError: they are another network's.
@@ -66,7 +80,17 @@ def start_from(trainer: Trainer, config: TrainConfig) -> str:
             f"--init {config.init} does not fit a generator of {config.ngf} filters and {config.n_blocks} blocks",
             hint="Give --ngf and --n-blocks (or --preset) as they were there: sgt models info, or config.json.",
         ) from error
-    known = [name for name in ("gen_ab", "gen_ba") if name in states]
+    known: list[str] = [name for name in ("gen_ab", "gen_ba") if name in states]
     if not known:
         raise ModelError(f"--init {config.init} does not say its direction", hint="Name an .onnx that sgt exported.")
-    return " and ".join(known)
+    for name in ("disc_a", "disc_b"):
+        discriminator = getattr(trainer.networks, name)
+        if _fits(states.get(name, {}), discriminator.state_dict()):  # of another size, they had better start anew
+            discriminator.load_state_dict(states[name])
+            known.append(name)
+    *others, last = known
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _fits(state: State, other: State) -> bool:
+    return {name: value.shape for name, value in state.items()} == {name: v.shape for name, v in other.items()}

@@ -13,16 +13,21 @@ from stylegan_tool.errors import ComputeError, InputError
 from stylegan_tool.image_files import Picture, write_picture
 from stylegan_tool.pixels import to_batch, to_image
 from stylegan_tool.progress import Progress, format_duration
+from stylegan_train.board import Board
 from stylegan_train.checkpoint import read_plain, write_atomically
 from stylegan_train.config import TrainConfig
+from stylegan_train.curves import write_curves
 from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_image
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
 from stylegan_train.stop import Stop, Stopped, stop_on_ctrl_c
 from stylegan_train.team import ALONE, Alone
+from stylegan_train.validation import Validation
+from stylegan_train.waits import Waits, advise
 
 LOG_EVERY_STEPS = 10
-ESTIMATE_AFTER_STEPS = 20
+ESTIMATE_AFTER_S = 60
+ESTIMATE_AFTER_STEPS = 20  # of runs that take no longer than that
 SAVE_EVERY_S = 300
 N_SAMPLES = 3  # fixed pictures of each domain in a sample grid
 MAX_GRIDS = 50
@@ -47,7 +52,12 @@ class Loop:
         self.means: defaultdict[str, list[float]] = defaultdict(list)  # of the steps since the last line of stats
         self.steps_timed = 0  # those of them that this process has done
         self.newest_is_damaged = False  # of the run's states, the one that is written over next
-        self.saved_at = self.started_at = self.logged_at = time.monotonic()
+        self.board = Board(run.board_folder)
+        self.validation = Validation(config, data_set, run)
+        self.waits = Waits()
+        self.trained_s = 0.0  # of this process, without samples and saving
+        self.estimated = self.advised = False
+        self.saved_at = self.started_at = self.logged_at = self.first_step_at = time.monotonic()
 
     def _read_samples(self, paths: tuple[Path, ...]) -> Tensor:
         """The fixed pictures, evenly spread over the folder: (N,3,S,S)."""
@@ -127,23 +137,42 @@ class Loop:
             Stopped: Ctrl-C was pressed; the step was finished and everything saved.
             KeyboardInterrupt: it was pressed twice; what was saved before is kept.
         """
+        self.validation.announce()
         n_steps = self.batches.n_steps
         done = self.epoch * n_steps + self.step
         bar = Progress("training", self.config.epochs * n_steps, "steps", done=done, shown=self.team.leads)
         self.run.cut_stats(self.epoch, self.step)
-        with stop_on_ctrl_c(says=self.team.local_rank == 0) as stop, bar as progress:
-            if not done:  # a run that is killed in its first minutes can be gone on with, too
-                self._save_state()
-            while self.epoch < self.config.epochs:
-                self._train_epoch(progress, stop)
-                if self.epoch < self.config.epochs and self.team.any(stop.asked):
-                    raise Stopped
+        self.board.go_on_after(done)
+        try:
+            with stop_on_ctrl_c(says=self.team.local_rank == 0) as stop, bar as progress:
+                if not done:  # a run that is killed in its first minutes can be gone on with, too
+                    self._save_state()
+                elif not self.is_validated():  # it was stopped between its save and the validation
+                    self._validate()
+                while self.epoch < self.config.epochs:
+                    self._train_epoch(progress, stop)
+                    if self.team.any(stop.asked and not self.is_finished()):
+                        raise Stopped
+        except Stopped:
+            self._draw_curves()
+            raise
+        finally:
+            self.board.close()
+        self._draw_curves()
+        if line := self.validation.advise(self.epoch):
+            self.run.log(line)
+
+    def _draw_curves(self) -> None:
+        config, n_steps = self.config, self.batches.n_steps
+        title = f"{self.run.folder.absolute().name}: {config.domain_a} (A) <-> {config.domain_b} (B)"
+        write_curves(self.run.stats_path, self.run.curves_path, title=title, n_steps=n_steps)
 
     def _train_epoch(self, progress: Progress, stop: Stop) -> None:
         self.trainer.set_epoch(self.epoch)
         sums: defaultdict[str, float] = defaultdict(float)
         started, first_step = time.monotonic(), self.step
-        for real_a, real_b in self.batches.epoch(self.epoch, self.step):
+        self.logged_at = started
+        for real_a, real_b in self.waits.watch(self.batches.epoch(self.epoch, self.step)):
             terms = self.trainer.step(torch.from_numpy(real_a), torch.from_numpy(real_b))
             self.step += 1
             self.steps_here += 1
@@ -159,6 +188,7 @@ class Loop:
                 self.save()
             if stopping:
                 raise Stopped
+        self.trained_s += time.monotonic() - started
         n_steps = self.step - first_step
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
@@ -168,12 +198,39 @@ class Loop:
         every = max(1, self.config.epochs // MAX_GRIDS)
         if self.epoch % every == 0 or self.epoch in (1, self.config.epochs):
             self.write_samples()
+        if not (stop.asked or self.is_validated()):
+            self._validate()
+
+    def is_validated(self) -> bool:
+        """Whether the last step was no epoch's end, or none to validate after, or that is done."""
+        due = self.step == 0 and self.validation.is_due(self.epoch)
+        return not (due and not self.run.has_validation(self.epoch))
+
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to train or to validate."""
+        return self.epoch >= self.config.epochs and self.is_validated()
+
+    def _validate(self) -> None:
+        """Measure, and keep if they are the best, the weights that were just saved or taken up.
+
+        What is measured depends on them alone, and they are in the state already: a run that is killed here measures
+        the same again when it goes on, and no best checkpoint is of steps that were lost.
+        """
+        n_steps = self.batches.n_steps
+        values = self.validation.validate(self.trainer, self.epoch, self.elapsed_s() if self.steps_here else 0.0)
+        values = {"epoch": self.epoch, "step": n_steps, "steps": self.epoch * n_steps, **values}
+        self.run.append_stats(values)
+        self.board.write_scalars(values, self.epoch * n_steps)
 
     def _log_epoch(self, means: dict[str, float], step_s: float) -> None:
         losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
         left = (self.config.epochs - self.epoch) * self.batches.n_steps
         rest = f"; about {format_duration(left * step_s)} left" if left else ""
         self.run.log(f"epoch {self.epoch}/{self.config.epochs}: {losses}{rest}")
+        workers, run = self.config.workers, str(self.run.folder)
+        if not self.advised and (line := advise(self.waits.waited_s, self.trained_s, workers=workers, run=run)):
+            self.advised = True
+            self.run.log(line)
 
     def _check_finite(self, terms: dict[str, float]) -> None:
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
@@ -190,29 +247,44 @@ class Loop:
         self.steps_timed += 1
         if self.step % LOG_EVERY_STEPS == 0 or self.step == self.batches.n_steps:
             self._write_stats()
-        if self.steps_here == ESTIMATE_AFTER_STEPS:
+        if not self.estimated:
             self._estimate()
 
     def _write_stats(self) -> None:
         now = time.monotonic()
-        self.run.append_stats(
-            {
-                "epoch": self.epoch + 1,
-                "step": self.step,
-                "steps": self.epoch * self.batches.n_steps + self.step,
-                "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
-                "steps_per_s": self.steps_timed / max(1e-9, now - self.logged_at),
-                **{name: sum(values) / len(values) for name, values in self.means.items()},
-            }
-        )
+        values = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "steps": self.epoch * self.batches.n_steps + self.step,
+            "lr": self.trainer.gen_optimizer.param_groups[0]["lr"],
+            "steps_per_s": self.steps_timed / max(1e-9, now - self.logged_at),
+            "waited": self.waits.share_of(now - self.logged_at),
+            **{name: sum(values) / len(values) for name, values in self.means.items()},
+        }
+        self.run.append_stats(values)
+        self.board.write_scalars(values, values["steps"])
         self.means.clear()
         self.steps_timed = 0
         self.logged_at = now
 
     def _estimate(self) -> None:
-        step_s = self.elapsed_s() / self.steps_here
-        left_s = step_s * ((self.config.epochs - self.epoch) * self.batches.n_steps - self.step)
-        self.run.log(f"{1 / step_s:.2f} steps/s: about {format_duration(left_s)} for {self.config.epochs} epochs")
+        """Say once how long the run takes: after a minute, or after some steps if that is longer than the run."""
+        if self.steps_here == 1:  # it warms up, and may compile
+            self.first_step_at = time.monotonic()
+            return
+        step_s = (time.monotonic() - self.first_step_at) / (self.steps_here - 1)
+        n_steps = self.config.epochs * self.batches.n_steps
+        left_s = step_s * (n_steps - self.epoch * self.batches.n_steps - self.step)
+        short = self.steps_here >= ESTIMATE_AFTER_STEPS and self.elapsed_s() + left_s <= ESTIMATE_AFTER_S
+        if not (short or self.elapsed_s() >= ESTIMATE_AFTER_S):
+            return
+        self.estimated = True
+        later = self.config.lambda_stable > 0 and self.epoch < self.config.decay_from < self.config.epochs
+        self.run.log(
+            f"{1 / max(1e-9, step_s):.2f} steps/s: about {format_duration(n_steps * step_s)} for all "
+            f"{self.config.epochs} epochs, {format_duration(left_s)} of it left"
+            + (f" (longer, since --lambda-stable comes in after epoch {self.config.decay_from})" if later else "")
+        )
         if self.trainer.device.type == "cpu" and self.config.preset == "reference":
             self.run.log(
                 "This runs on the CPU. A smaller network that a CPU can train: "
@@ -233,3 +305,4 @@ class Loop:
         grid = torch.cat(rows, dim=2).float().cpu().numpy()
         picture = Picture(to_image(grid, np.dtype(np.uint8)), None, None, None)
         write_picture(self.run.sample_path(self.epoch), picture, overwrite=True)
+        self.board.write_grid(picture.image, self.epoch * self.batches.n_steps)

@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SIZE_MULTIPLE = 4  # two stride-2 convolutions
-SKIP_GAIN = 1.5  # tanh(1.5) is 0.9: black and white stay nearly so, and the slope stays large enough to learn by
-SPIKE_LIMIT = 8.0  # standard deviations of a feature map; an ordinary picture's own go up to about 10
+CLAMP = 5.0  # standard deviations of a feature map; what clear generators have beyond 5 is not seen in their results
 SMALLEST_SIZE = 8  # reflection by 1 at a quarter of the resolution needs 2 pixels there
 
 
@@ -25,24 +24,14 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     torch's own goes through a layout with the channels first, and half of the time went into copying to and fro.
     Batch normalisation of one picture is the same sum, and stays in its layout.
-
-    Where `measures_spikes` is set, `spikes` holds what the values beyond SPIKE_LIMIT standard deviations have too
-    much, squared, as a mean over all.
     """
 
-    measures_spikes = False
-    spikes: Tensor
-
     def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, each picture's feature maps with mean 0 and variance 1."""
         if self.training and x.device.type == "cpu":
             pictures = [F.batch_norm(picture, None, None, training=True, eps=self.eps) for picture in x.split(1)]
-            result = torch.cat(pictures)
-        else:
-            result = super().forward(x)
-        if self.measures_spikes:
-            # Not by clamp(), whose gradient needs the values that the ReLU behind it overwrites.
-            self.spikes = (F.relu(result - SPIKE_LIMIT) + F.relu(-result - SPIKE_LIMIT)).float().square().mean()
-        return result
+            return torch.cat(pictures)
+        return super().forward(x)
 
 
 class BlurredConv2d(nn.Conv2d):
@@ -60,32 +49,39 @@ class BlurredConv2d(nn.Conv2d):
 
 
 def conv_block(
-    channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, antialias: bool = False
+    channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, antialias: bool = False, clamp: bool = False
 ) -> list[nn.Module]:
-    """Convolution, InstanceNorm (no affine weights, no running statistics), ReLU."""
+    """Convolution, InstanceNorm (no affine weights, no running statistics), ReLU (up to CLAMP, if that is asked)."""
     padding = kernel // 2 if kernel == 3 else 0  # the 7x7 convolutions are padded by reflection outside
     convolution = BlurredConv2d if antialias else nn.Conv2d
     return [
         convolution(channels_in, channels_out, kernel, stride=stride, padding=padding),
         InstanceNorm(channels_out),
-        nn.ReLU(inplace=True),
+        rectifier(clamp=clamp),
     ]
+
+
+def rectifier(*, clamp: bool) -> nn.Module:
+    """Return a ReLU, or one that ends at CLAMP."""
+    return nn.Hardtanh(0.0, CLAMP, inplace=True) if clamp else nn.ReLU(inplace=True)
 
 
 class ResidualBlock(nn.Module):
     """x + block(x), (N,C,H,W) -> (N,C,H,W), reflect-padded 3x3 convolutions."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, clamp: bool = False) -> None:
         super().__init__()
         self.block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
             InstanceNorm(channels),
-            nn.ReLU(inplace=True),
+            rectifier(clamp=clamp),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
             InstanceNorm(channels),
         )
+        if clamp:
+            self.block.append(nn.Hardtanh(-CLAMP, CLAMP, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x + block(x)."""
@@ -103,42 +99,26 @@ class Generator(nn.Module):
         n_blocks: residual blocks.
         antialias: blur before each stride and interpolate when upsampling, so that the texture moves with the
             picture. It adds no weights.
-        skip: add the picture itself, SKIP_GAIN times, before the last tanh; the sides must then be multiples of
-            SIZE_MULTIPLE. Meant to pass brightness around the norms. Tried on two styles, 2,800 steps each: the
-            results stayed photographs, and black and bright drops came all the same.
+        clamp: keep normalised values within CLAMP standard deviations. InstanceNorm takes away how bright a place
+            is beside the others; a generator learns to tell it by a few huge values, whose size the norm cannot
+            hide, and they show as black drops in dark flat places (Karras et al. 2020, 'Analyzing and Improving
+            the Image Quality of StyleGAN', 2.1, have the same drops for the same reason). It adds no weights.
     """
 
-    def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False, skip: bool = False) -> None:
+    def __init__(self, ngf: int, n_blocks: int, *, antialias: bool = False, clamp: bool = False) -> None:
         super().__init__()
-        self.skip = skip
         upsampling = "bilinear" if antialias else "nearest"
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *conv_block(3, ngf, 7)]
-        layers += conv_block(ngf, 2 * ngf, 3, stride=2, antialias=antialias)
-        layers += conv_block(2 * ngf, 4 * ngf, 3, stride=2, antialias=antialias)
-        layers += [ResidualBlock(4 * ngf) for _ in range(n_blocks)]
-        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(4 * ngf, 2 * ngf, 3)]
-        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(2 * ngf, ngf, 3)]
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), *conv_block(3, ngf, 7, clamp=clamp)]
+        layers += conv_block(ngf, 2 * ngf, 3, stride=2, antialias=antialias, clamp=clamp)
+        layers += conv_block(2 * ngf, 4 * ngf, 3, stride=2, antialias=antialias, clamp=clamp)
+        layers += [ResidualBlock(4 * ngf, clamp=clamp) for _ in range(n_blocks)]
+        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(4 * ngf, 2 * ngf, 3, clamp=clamp)]
+        layers += [nn.Upsample(scale_factor=2, mode=upsampling), *conv_block(2 * ngf, ngf, 3, clamp=clamp)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
-    def measure_spikes(self) -> None:
-        """Have each pass measure `spikes`."""
-        for norm in self._norms():
-            norm.measures_spikes = True
-
-    def spikes(self) -> Tensor:
-        """Return what the last pass measured, as a mean over the residual blocks' norms."""
-        return torch.stack([norm.spikes for norm in self._norms()]).mean()
-
-    def _norms(self) -> list[InstanceNorm]:
-        """The residual blocks': spikes grow from block to block, and these are cheap to look at."""
-        blocks = [module for module in self.model if isinstance(module, ResidualBlock)]
-        return [module for block in blocks for module in block.modules() if isinstance(module, InstanceNorm)]
-
     def forward(self, batch: Tensor) -> Tensor:
         """Return the stylised batch."""
-        if self.skip:
-            return torch.tanh(self.model[:-1](batch) + SKIP_GAIN * batch)
         stylized: Tensor = self.model(batch)
         return stylized
 

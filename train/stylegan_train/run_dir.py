@@ -2,9 +2,13 @@
 
     config.json            every resolved option
     log.txt                what was said, with the time
-    stats.jsonl            one object for every LOG_EVERY steps: epoch, step, seconds, learning rate, mean losses
+    stats.jsonl            one object for every LOG_EVERY_STEPS: epoch, step, learning rate, steps a second, the share
+                           of the time that was waited for pictures, mean losses; one for each validation: distances
+    curves.png             its losses, learning rate and validation as curves, drawn at the end
+    tensorboard/           stats and samples for `tensorboard --logdir runs`, where TensorBoard is installed
     samples/epoch_0001.png real, fake, reconstructed, identity; A to B above, B to A below
     checkpoint.pt          both generators, the latest: what `sgt export` takes
+    checkpoint_best.pt     both generators of the epoch that was best in validation, with its distances
     training_state.pt      all that `--resume` needs
     training_state_before.pt  the one before it, which serves where that one is damaged
     A2B.onnx, B2A.onnx     written by `sgt export`
@@ -21,6 +25,8 @@ from typing import Any
 from stylegan_tool.errors import OutputError
 from stylegan_tool.models import list_runs, run_number
 from stylegan_train.config import TrainConfig, read_config
+
+VALIDATED = "swd_mean"  # of the values in stats.jsonl, one that validations alone have
 
 
 class RunDir:
@@ -39,16 +45,28 @@ class RunDir:
         return self.folder / "checkpoint.pt"
 
     @property
+    def best_path(self) -> Path:
+        return self.folder / "checkpoint_best.pt"
+
+    @property
     def state_path(self) -> Path:
         return self.folder / "training_state.pt"
 
     @property
-    def state_before_path(self) -> Path:
-        return self.folder / "training_state_before.pt"
-
-    @property
     def stats_path(self) -> Path:
         return self.folder / "stats.jsonl"
+
+    @property
+    def curves_path(self) -> Path:
+        return self.folder / "curves.png"
+
+    @property
+    def board_folder(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def state_before_path(self) -> Path:
+        return self.folder / "training_state_before.pt"
 
     def has_state(self) -> bool:
         """Whether there is something to go on with, damaged or not."""
@@ -80,6 +98,13 @@ class RunDir:
         with self.stats_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rounded) + "\n")
 
+    def has_validation(self, epoch: int) -> bool:
+        """Whether stats.jsonl has what validation measured after `epoch` (1-based)."""
+        if not self.stats_path.is_file():
+            return False
+        with self.stats_path.open(encoding="utf-8", errors="replace") as file:
+            return any(_is_validation(line, epoch) for line in file)
+
     def cut_stats(self, epoch: int, step: int) -> None:
         """Leave out of stats.jsonl what came after `step` steps of 0-based `epoch`, and an unfinished line."""
         if not self.stats_path.is_file():
@@ -102,9 +127,6 @@ class UnwrittenRun(RunDir):
     def log(self, line: str) -> None:
         """Say and keep nothing."""
 
-    def append_stats(self, values: dict[str, Any]) -> None:
-        """Add nothing."""
-
     def cut_stats(self, epoch: int, step: int) -> None:
         """Cut nothing."""
 
@@ -113,6 +135,14 @@ def _is_stats_until(line: str, epoch: int, step: int) -> bool:
     try:
         values = json.loads(line)
         return line.endswith("\n") and (values["epoch"] - 1, values["step"]) <= (epoch, step)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_validation(line: str, epoch: int) -> bool:
+    try:
+        values = json.loads(line)
+        return line.endswith("\n") and values["epoch"] == epoch and VALIDATED in values
     except (ValueError, KeyError, TypeError):
         return False
 

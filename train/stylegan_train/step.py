@@ -69,9 +69,6 @@ class Trainer:
         # The generators' running mean, which is what is kept in the end: the last steps of two networks that chase
         # each other are a matter of luck, in the tint of skies above all.
         self.averaged = copy.deepcopy((gans.gen_ab, gans.gen_ba)) if config.average else None
-        if config.lambda_spike:
-            gans.gen_ab.measure_spikes()
-            gans.gen_ba.measure_spikes()
         if config.compile:
             for network in gans.children():
                 network.compile()
@@ -138,7 +135,6 @@ class Trainer:
             grid = self.team.cut(draw_warp(len(real_a) * self.team.size, config.crop_size, self.warp_rng))
             fake_b, idt_b, moved_b = self._translate(gans.gen_ab, real_a, real_b, grid)
             fake_a, idt_a, moved_a = self._translate(gans.gen_ba, real_b, real_a, grid)
-            spikes = [gans.gen_ab.spikes(), gans.gen_ba.spikes()] if config.lambda_spike else []
             rec_a, rec_b = gans.gen_ba(fake_b), gans.gen_ab(fake_a)
             scores_a, scores_b = gans.disc_a(fake_a), gans.disc_b(fake_b)
         terms = {
@@ -150,9 +146,6 @@ class Trainer:
         if moved_a is not None and moved_b is not None:
             terms["stable"] = (l1_loss(moved_b, warp(fake_b, grid)) + l1_loss(moved_a, warp(fake_a, grid))) / 2
             total = total + self.lambda_stable * terms["stable"]
-        if spikes:
-            terms["spike"] = sum(spikes, torch.zeros((), device=self.device)) / 2
-            total = total + config.lambda_spike * terms["spike"]
         self.gen_optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.team.average_gradients(self.gen_params)

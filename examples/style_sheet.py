@@ -1,0 +1,70 @@
+"""Make docs/styles.jpg and docs/styles_back.jpg: the bundled styles on the example pictures, both ways.
+
+    python examples/style_sheet.py docs
+
+styles.jpg has a row for each photograph: as it is, and as each painter would have it. styles_back.jpg has a row for
+each painter: paintings that training has not seen, each with the photograph that comes of it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PilImage
+
+from stylegan_tool.demo_files import examples_folder
+from stylegan_tool.image_files import read_picture
+from stylegan_tool.models import bundled_styles, choose_model
+from stylegan_tool.options import TileOption
+from stylegan_tool.session import Session
+from stylegan_tool.stylize import Stylizer
+
+WIDTH = 420  # pixels of each picture on the sheet; they are stylised at their own size
+GAP = 6
+QUALITY = 86
+
+
+def open_style(style: str, direction: str) -> Stylizer:
+    """Return a bundled style on the CPU, so that every machine draws the same sheet."""
+    return Stylizer(Session(choose_model(style, direction=direction).path, provider="cpu"), TileOption("auto"))
+
+
+def make_sheet(rows: list[list[Any]]) -> PilImage.Image:
+    """Return rows of pictures, uint8 (H,W,3), scaled to one width, on white."""
+    width = WIDTH
+    heights = [round(row[0].shape[0] * width / row[0].shape[1]) for row in rows]
+    size = len(rows[0]) * (width + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)
+    sheet = PilImage.new("RGB", size, "white")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for number, picture in enumerate(row):
+            scaled = PilImage.fromarray(picture).resize((width, height), PilImage.Resampling.LANCZOS)
+            sheet.paste(scaled, (number * (width + GAP), top))
+        top += height + GAP
+    return sheet
+
+
+def main(folder: Path) -> None:
+    """Write both sheets into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    styles = bundled_styles()
+    forward = [open_style(style, "A2B") for style in styles]
+    photographs = [read_picture(path).image for path in sorted((examples_folder() / "pictures").glob("*.jpg"))]
+    rows = [[photograph, *(stylize(photograph) for stylize in forward)] for photograph in photographs]
+    make_sheet(rows).save(folder / "styles.jpg", quality=QUALITY)
+
+    rows = []
+    for style in styles:
+        backward = open_style(style, "B2A")
+        paintings = sorted((Path(__file__).parent / "paintings").glob(f"{style}_*.jpg"))
+        rows.append([])
+        for painting in paintings:
+            image = read_picture(painting).image
+            rows[-1] += [image, backward(image)]
+    make_sheet(rows).save(folder / "styles_back.jpg", quality=QUALITY)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/style_sheet.py FOLDER")
+    main(Path(sys.argv[1]))
