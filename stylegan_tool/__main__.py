@@ -1,7 +1,7 @@
 """`sgt` and `python -m stylegan_tool`: the only place where errors become exit codes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stylegan_tool.errors import SgtError
 
@@ -12,8 +12,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see errors.py); tracebacks are for bugs alone."""
     from stylegan_tool.cli import app
 
+    return exit_code(lambda: app(args=None if argv is None else list(argv), prog_name="sgt"))
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """Call `run`, say what it fails by, and return the exit code."""
     try:
-        app(args=None if argv is None else list(argv), prog_name="sgt")
+        run()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # Typer has caught the interrupt
             print("sgt: stopped", file=sys.stderr)

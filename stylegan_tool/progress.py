@@ -38,9 +38,10 @@ class Progress:
         total: units of work, or None if that is not known.
         unit: what is counted, in the plural: 'frames'.
         done: units done before (a resumed run).
+        shown: False hides it (of several processes one shows it).
     """
 
-    def __init__(self, label: str, total: int | None, unit: str, *, done: int = 0) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, *, done: int = 0, shown: bool = True) -> None:
         self._rich = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -49,7 +50,7 @@ class Progress:
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
             console=_console,
-            disable=not _console.is_terminal,
+            disable=not (shown and _console.is_terminal),
             transient=True,
             speed_estimate_period=300,  # pictures may take a minute each
         )

@@ -222,6 +222,19 @@ def test_a_batch_depends_only_on_seed_epoch_and_step(tmp_path: Path) -> None:
         assert not np.array_equal(batch[1], expected[1])
 
 
+@pytest.mark.parametrize("parts", [(2, 2), (1, 3), (1, 1, 1, 1)])
+def test_the_parts_of_a_batch_are_the_whole_batch(parts: tuple[int, ...], tmp_path: Path) -> None:
+    """However many share a batch, and whatever each draws for its pictures."""
+    data_set = open_data_set(make_set(tmp_path / "set", 5, 3), exchanged=False)
+    config = _config(batch_size=4, load_size=(36, 60), augment=("flip", "scale", "colour"))
+    ends = [sum(parts[: i + 1]) for i in range(len(parts))]
+    shares = [UnpairedBatches(data_set, config, range(end - n, end)) for n, end in zip(parts, ends, strict=True)]
+    assert {share.n_steps for share in shares} == {2}
+    whole = UnpairedBatches(data_set, config).batch(1, 1)
+    for side in (0, 1):
+        assert np.array_equal(np.concatenate([share.batch(1, 1)[side] for share in shares]), whole[side])
+
+
 @pytest.mark.parametrize("first_step", [0, 2, 4])
 def test_an_epoch_may_be_taken_up_at_any_step(first_step: int, tmp_path: Path) -> None:
     data_set = open_data_set(make_set(tmp_path / "set", 4, 3), exchanged=False)

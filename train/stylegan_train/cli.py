@@ -1,21 +1,50 @@
 """`sgt train`: options -> config -> loop."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stylegan_tool.__main__ import exit_code
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
 from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import format_duration, say
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
-from stylegan_train.run_dir import RunDir, make_run_dir
+from stylegan_train.run_dir import RunDir, UnwrittenRun, make_run_dir
 from stylegan_train.schedule import lr_factor
+from stylegan_train.team import ALONE, Alone, is_launched
 
 if TYPE_CHECKING:
+    import torch
+
     from stylegan_train.loop import Loop
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed; the processes of a run are started with it."""
+
+    name: str
+    data: Path | None
+    preset: str
+    overrides: dict[str, Any]
+    resume: bool
+    skip_bad: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made of; `stored` is the config of a run that is gone on with."""
+
+    config: TrainConfig
+    data_set: DataSet
+    folder: Path
+    stored: TrainConfig | None = None
+
 
 _NETWORKS = "Networks"
 _TRAINING = "Training"
@@ -157,6 +186,9 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
+    devices: Annotated[
+        int, typer.Option(rich_help_panel=_TRAINING, help="GPUs (or, without any, processes) that share each batch.")
+    ] = 1,
 ) -> None:
     """Learn a style from two folders of unpaired pictures.
 
@@ -195,36 +227,88 @@ def train(
         "seed": seed,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    if resume:
-        _resume(name, data, preset, overrides, skip_bad=skip_bad, dry_run=dry_run)
+    request = Request(name, data, preset, overrides, resume=resume, skip_bad=skip_bad, dry_run=dry_run)
+    if devices < 1:
+        raise UsageError(f"--devices {devices} is out of range", hint="Use 1 or more.")
+    if is_launched():
+        if devices > 1:
+            raise UsageError("--devices starts processes of its own", hint="Leave it out under torchrun.")
+        _train_joined(request)
+    elif devices == 1 or dry_run:
+        _train_request(request, ALONE, devices)
     else:
-        _start(name, data, preset, overrides, skip_bad=skip_bad, dry_run=dry_run)
+        from stylegan_train.distributed import launch
+
+        launch(devices, _work, request)
 
 
-def _start(
-    name: str, data: Path | None, preset: str, overrides: dict[str, Any], *, skip_bad: bool, dry_run: bool
-) -> None:
+def _work(request: Request) -> int:
+    """Be one of the processes that `--devices` starts, and return the exit code."""
+    return exit_code(lambda: _train_joined(request))
+
+
+def _train_joined(request: Request) -> None:
+    from stylegan_train.distributed import joined
+
+    with joined() as team:
+        _train_request(request, team, team.size)
+
+
+def _train_request(request: Request, team: Alone, n_processes: int) -> None:
+    """Prepare in the process that leads, and train in all."""
+
+    def prepare() -> Prepared | None:
+        return (_prepare_resumed if request.resume else _prepare)(request, n_processes)
+
+    prepared = team.share(prepare)
+    if prepared is None:
+        return
+    data_set, run = prepared.data_set, RunDir(prepared.folder, say)
+    if not team.leads:
+        run = UnwrittenRun(prepared.folder)
+        pictures = (*data_set.train_a, *data_set.train_b, *data_set.test_a, *data_set.test_b)
+        missing = [path for path in pictures if not path.is_file()]
+        if missing:
+            raise InputError(
+                f"{len(missing)} pictures of {data_set.folder} are not on the machine of process {team.rank}: "
+                f"{missing[0]}",
+                hint="Lay the data set out alike on each machine, and say where by an absolute --data.",
+            )
+    _run(prepared.config, data_set, run, team, stored=prepared.stored)
+
+
+def _check_batch(config: TrainConfig, n_processes: int) -> None:
+    if config.batch_size % n_processes:
+        raise UsageError(
+            f"--batch-size {config.batch_size} cannot be shared by {n_processes} processes",
+            hint=f"It is what all of them see in a step: use a multiple of {n_processes}.",
+        )
+
+
+def _prepare(request: Request, n_processes: int) -> Prepared | None:
+    """Return what a new run is made of, its folder made; None after a dry run."""
+    preset = request.preset
     if preset not in PRESETS:
         raise UsageError(f"No preset {preset}", hint=f"Presets: {', '.join(PRESETS)}.")
-    recipe = read_recipe(name)
-    fields = {**PRESETS[preset], **overrides}
+    recipe = read_recipe(request.name)
+    fields = {**PRESETS[preset], **request.overrides}
     if "decay_from" not in fields:
         fields["decay_from"] = fields.get("epochs", TrainConfig.epochs) // 2
     config = TrainConfig(name=recipe.name, domain_a=recipe.domain_a, domain_b=recipe.domain_b, preset=preset, **fields)
-    folder, exchanged = locate_data_set(recipe, data)
+    folder, exchanged = locate_data_set(recipe, request.data)
     config = dataclasses.replace(config, data=str(folder.absolute()), exchanged=exchanged)
-    if dry_run:
+    _check_batch(config, n_processes)
+    if request.dry_run:
         typer.echo(config.to_json(), nl=False)
-        return
-    data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=skip_bad)
-    _check_validation(config, data_set, overrides)
-    run = make_run_dir(Path("runs"), config, say)
-    _run(config, data_set, run, stored=None)
+        return None
+    data_set = _check_pictures(open_data_set(folder, exchanged=exchanged), skip_bad=request.skip_bad)
+    _check_validation(config, data_set, request.overrides)
+    return Prepared(config, data_set, make_run_dir(Path("runs"), config, say).folder)
 
 
-def _resume(
-    name: str, data: Path | None, preset: str, overrides: dict[str, Any], *, skip_bad: bool, dry_run: bool
-) -> None:
+def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
+    """Return what the run to go on with is made of; None after a dry run."""
+    name, data, preset, overrides = request.name, request.data, request.preset, request.overrides
     folder = find_run(name)
     if not (folder / "config.json").is_file():
         of_name = [run for run in list_runs(Path("runs")) if run.name.rpartition("-")[0] == name]
@@ -235,8 +319,7 @@ def _resume(
             )
         # A run that died before its first step has nothing to go on with.
         folder = ([run for run in of_name if RunDir(run, say).has_state()] or of_name)[-1]
-    run = RunDir(folder, say)
-    stored = run.read_config()
+    stored = RunDir(folder, say).read_config()
     changed = {key for key, value in overrides.items() if value != getattr(stored, key)}
     fixed = sorted(changed - {"epochs", "decay_from", "compile", "workers", "validate_every", "metric"})
     if preset not in (TrainConfig.preset, stored.preset):
@@ -251,13 +334,14 @@ def _resume(
         if place.name not in (*recipe.folders, *recipe.exchanged_folders):
             exchanged = stored.exchanged  # a name that says nothing of the sides must not exchange them
         config = dataclasses.replace(config, data=str(place.absolute()), exchanged=exchanged)
-    if dry_run:
+    _check_batch(config, n_processes)
+    if request.dry_run:
         typer.echo(config.to_json(), nl=False)
-        return
+        return None
     data_set = open_data_set(Path(config.data), exchanged=config.exchanged)
-    data_set = _check_pictures(data_set, skip_bad=skip_bad)
+    data_set = _check_pictures(data_set, skip_bad=request.skip_bad)
     _check_validation(config, data_set, overrides)
-    _run(config, data_set, run, stored=stored)
+    return Prepared(config, data_set, folder, stored)
 
 
 def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
@@ -295,37 +379,32 @@ def _check_validation(config: TrainConfig, data_set: DataSet, overrides: dict[st
         )
 
 
-def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainConfig | None) -> None:
+def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, stored: TrainConfig | None) -> None:
     """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
     import torch
 
-    from stylegan_train.initial import start_from
-    from stylegan_train.loop import Loop
     from stylegan_train.stop import Stopped
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loop = Loop(config, data_set, run, device)
+    device = torch.device("cuda", team.local_rank) if torch.cuda.is_available() else torch.device("cpu")
     resume = stored is not None and (run.has_state() or run.checkpoint_path.exists())
-    if config.init and not resume:
-        run.log(f"--init {config.init}: {start_from(loop.trainer, config)} begin with its weights")
+    loop = _begin(config, data_set, run, device, team, resume=resume)
     if stored is not None and not resume:
         run.log(f"{run.folder} was stopped before its first step: it begins anew")
     if stored is not None and resume:
-        loop.resume()
-        if loop.epoch > config.epochs or loop.is_finished():
+        if loop.epoch > config.epochs or team.share(loop.is_finished):
             what = f"{run.folder} has {loop.epoch} epochs behind it"
             longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
             if config.epochs < loop.epoch:
                 raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
-            say(f"{what}: nothing to do. {longer}")
+            run.say(f"{what}: nothing to do. {longer}")
             return
         _say_schedule(loop, stored, config)
     try:
         _train(loop, config, data_set, run, resume=resume)
     except KeyboardInterrupt as stop:
         what = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
-        say(f"\nStopped {what}: sgt train {run.folder} --resume")
+        run.say(f"\nStopped {what}: sgt train {run.folder} --resume")
         raise
     except SgtError as error:
         run.log(error.what)
@@ -340,6 +419,28 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, *, stored: TrainCo
             f"Cannot write in {run.folder} ({error.strerror or error})",
             hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
         ) from error
+
+
+def _begin(
+    config: TrainConfig, data_set: DataSet, run: RunDir, device: "torch.device", team: Alone, *, resume: bool
+) -> "Loop":
+    """Return the loop before its next step, the same in every process."""
+    from stylegan_train.initial import start_from
+    from stylegan_train.loop import Loop
+
+    if team.size == 1:
+        loop = Loop(config, data_set, run, device)
+    else:
+        from stylegan_train.distributed import Follower, share_state
+
+        loop = (Loop if team.leads else Follower)(config, data_set, run, device, team)
+    if team.leads and config.init and not resume:
+        run.log(f"--init {config.init}: {start_from(loop.trainer, config)} begin with its weights")
+    if team.leads and resume:
+        loop.resume()
+    if team.size > 1:
+        share_state(loop)
+    return loop
 
 
 def _say_schedule(loop: "Loop", stored: TrainConfig, config: TrainConfig) -> None:
@@ -368,6 +469,7 @@ def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *,
     run.log(
         f"{run.folder}: preset {config.preset}, {config.ngf} filters, {config.n_blocks} blocks, "
         f"{config.epochs} epochs of {loop.batches.n_steps} steps on {loop.trainer.device.type.upper()} in {precision}"
+        + (f", by {loop.team.size} processes" if loop.team.size > 1 else "")
         + (f", going on after epoch {loop.epoch}" if resume else "")
     )
     loop.train()

@@ -23,7 +23,7 @@ FONT_SIZE = 20
 MOST_POINTS = 240  # of a line; more are averaged, so that a loss that jumps from step to step can be read
 INK, FAINT, PAPER = (40, 40, 40), (222, 222, 222), (255, 255, 255)
 # Told apart by people who do not see red and green (Okabe and Ito's palette).
-ORANGE, BLUE, GREEN, PURPLE, SKY = (213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (86, 180, 233)
+ORANGE, BLUE, GREEN = (213, 94, 0), (0, 114, 178), (0, 158, 115)
 
 # title, {name in stats.jsonl: (label, colour)}
 PANELS: tuple[tuple[str, dict[str, tuple[str, tuple[int, int, int]]]], ...] = (
@@ -33,12 +33,7 @@ PANELS: tuple[tuple[str, dict[str, tuple[str, tuple[int, int, int]]]], ...] = (
     ),
     (
         "reconstruction losses",
-        {
-            "cycle": ("cycle", ORANGE),
-            "identity": ("identity", BLUE),
-            "stable": ("stable", GREEN),
-            "spike": ("spike", PURPLE),
-        },
+        {"cycle": ("cycle", ORANGE), "identity": ("identity", BLUE), "stable": ("stable", GREEN)},
     ),
     ("learning rate", {"lr": ("lr", INK)}),
     (

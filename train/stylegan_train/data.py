@@ -208,23 +208,29 @@ def center_crop(image: Image, size: int) -> Image:
 class UnpairedBatches:
     """The batches of an epoch: max(|A|,|B|) pictures, A in a shuffled order, B drawn at random.
 
-    A batch depends only on (seed, epoch, step), not on what was drawn before, so that a run can go on in
-    the middle of an epoch.
+    A picture depends only on (seed, epoch, its place in the epoch), not on what was drawn before, so that a run can
+    go on in the middle of an epoch, and so that processes which share a run each read their own part of a batch.
+
+    Args:
+        data_set: the pictures.
+        config: of the run.
+        places: the pictures of each batch that are read here, 0 <= place < batch_size; all of them by default.
     """
 
-    def __init__(self, data_set: DataSet, config: TrainConfig) -> None:
+    def __init__(self, data_set: DataSet, config: TrainConfig, places: range | None = None) -> None:
         self.data_set = data_set
         self.config = config
+        self.places = range(config.batch_size) if places is None else places
         self.n_pictures = max(len(data_set.train_a), len(data_set.train_b))
         self.n_steps = -(-self.n_pictures // config.batch_size)
 
     def batch(self, epoch: int, step: int) -> tuple[Batch, Batch]:
-        """Return (real_a, real_b) of 0-based `step` in `epoch`."""
+        """Return (real_a, real_b) of 0-based `step` in `epoch`, the pictures at `places`."""
         order = np.random.default_rng([self.config.seed, epoch]).permutation(self.n_pictures)
-        size, load_size_b = self.config.batch_size, self.config.load_size_b or self.config.load_size
-        rng = np.random.default_rng([self.config.seed, epoch, 1 + step])  # a last 0 would repeat the stream above
+        load_size_b = self.config.load_size_b or self.config.load_size
         side_a, side_b = [], []
-        for place in range(step * size, (step + 1) * size):
+        for place in (step * self.config.batch_size + place for place in self.places):
+            rng = np.random.default_rng([self.config.seed, epoch, 1 + place])  # a last 0 would repeat the stream above
             path_a = self.data_set.train_a[order[place % self.n_pictures] % len(self.data_set.train_a)]
             path_b = self.data_set.train_b[int(rng.integers(len(self.data_set.train_b)))]
             side_a.append(to_batch(random_crop(load_image(path_a), self.config.load_size, self.config, rng)))

@@ -21,6 +21,7 @@ from stylegan_train.data import DataSet, UnpairedBatches, center_crop, load_imag
 from stylegan_train.run_dir import RunDir
 from stylegan_train.step import Trainer
 from stylegan_train.stop import Stop, Stopped, stop_on_ctrl_c
+from stylegan_train.team import ALONE, Alone
 from stylegan_train.validation import Validation
 from stylegan_train.waits import Waits, advise
 
@@ -35,11 +36,14 @@ MAX_GRIDS = 50
 class Loop:
     """One run from its first (or next) step to its last epoch."""
 
-    def __init__(self, config: TrainConfig, data_set: DataSet, run: RunDir, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, data_set: DataSet, run: RunDir, device: torch.device, team: Alone = ALONE
+    ) -> None:
         self.config = config
+        self.team = team
         self.run = run
-        self.trainer = Trainer(config, device)
-        self.batches = UnpairedBatches(data_set, config)
+        self.trainer = Trainer(config, device, team)
+        self.batches = UnpairedBatches(data_set, config, team.places(config.batch_size))
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished of the epoch after those
         self.steps_here = 0  # steps of this process, which may have taken the run up in its middle
@@ -136,18 +140,18 @@ class Loop:
         self.validation.announce()
         n_steps = self.batches.n_steps
         done = self.epoch * n_steps + self.step
-        total = self.config.epochs * n_steps
+        bar = Progress("training", self.config.epochs * n_steps, "steps", done=done, shown=self.team.leads)
         self.run.cut_stats(self.epoch, self.step)
         self.board.go_on_after(done)
         try:
-            with stop_on_ctrl_c() as stop, Progress("training", total, "steps", done=done) as progress:
+            with stop_on_ctrl_c(says=self.team.local_rank == 0) as stop, bar as progress:
                 if not done:  # a run that is killed in its first minutes can be gone on with, too
                     self._save_state()
                 elif not self.is_validated():  # it was stopped between its save and the validation
                     self._validate()
                 while self.epoch < self.config.epochs:
                     self._train_epoch(progress, stop)
-                    if stop.asked and not self.is_finished():
+                    if self.team.any(stop.asked and not self.is_finished()):
                         raise Stopped
         except Stopped:
             self._draw_curves()
@@ -179,9 +183,10 @@ class Loop:
             progress.advance(note=" ".join(f"{name} {value:.3f}" for name, value in terms.items()))
             if self.step == self.batches.n_steps:
                 continue  # saved, and stopped where asked for, as a whole epoch
-            if stop.asked or time.monotonic() - self.saved_at > SAVE_EVERY_S:
+            stopping = self.team.any(stop.asked)
+            if stopping or time.monotonic() - self.saved_at > SAVE_EVERY_S:
                 self.save()
-            if stop.asked:
+            if stopping:
                 raise Stopped
         self.trained_s += time.monotonic() - started
         n_steps = self.step - first_step

@@ -115,6 +115,22 @@ class RunDir:
         part.replace(self.stats_path)
 
 
+class UnwrittenRun(RunDir):
+    """A run folder as the processes see it that do not lead: of what they have to say, nothing is said or kept."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, lambda line: None)
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Leave it to the process that leads, as all below."""
+
+    def log(self, line: str) -> None:
+        """Say and keep nothing."""
+
+    def cut_stats(self, epoch: int, step: int) -> None:
+        """Cut nothing."""
+
+
 def _is_stats_until(line: str, epoch: int, step: int) -> bool:
     try:
         values = json.loads(line)

@@ -20,6 +20,7 @@ from stylegan_train.image_pool import ImagePool
 from stylegan_train.losses import draw_warp, gan_loss, l1_loss, warp
 from stylegan_train.networks import Discriminator, Generator, init_weights
 from stylegan_train.schedule import lr_factor
+from stylegan_train.team import ALONE, Alone
 
 STABLE_NOISE = 0.02  # standard deviation in units of [-1,1]: 2.5 of 255, a camera's noise
 
@@ -57,8 +58,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 class Trainer:
     """Networks, optimisers, histories and random generators of one run: all that a step reads and writes."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device, team: Alone = ALONE) -> None:
         self.config = config
+        self.team = team  # the processes that share each batch
         self.device = device
         self.dtype = choose_dtype(config.precision, device)
         self.networks = CycleGan(config).to(device)
@@ -122,15 +124,15 @@ class Trainer:
         terms |= self._discriminator_step(real_a, real_b, fake_a, fake_b)
         self.scaler.update()
         # One transfer for all: each float() of a CUDA tensor waits for the whole step.
-        values = torch.stack([value.detach() for value in terms.values()]).tolist()
-        return dict(zip(terms, values, strict=True))
+        values = self.team.average(torch.stack([value.detach() for value in terms.values()]))
+        return dict(zip(terms, values.tolist(), strict=True))
 
     def _generator_step(self, real_a: Tensor, real_b: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         config, gans = self.config, self.networks
         for param in self.disc_params:
             param.requires_grad_(False)  # they pass the gradient on and need none of their own
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            grid = draw_warp(len(real_a), config.crop_size, self.warp_rng)
+            grid = self.team.cut(draw_warp(len(real_a) * self.team.size, config.crop_size, self.warp_rng))
             fake_b, idt_b, moved_b = self._translate(gans.gen_ab, real_a, real_b, grid)
             fake_a, idt_a, moved_a = self._translate(gans.gen_ba, real_b, real_a, grid)
             rec_a, rec_b = gans.gen_ba(fake_b), gans.gen_ab(fake_a)
@@ -146,6 +148,7 @@ class Trainer:
             total = total + self.lambda_stable * terms["stable"]
         self.gen_optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
+        self.team.average_gradients(self.gen_params)
         self.scaler.step(self.gen_optimizer)
         self._average()
         for param in self.disc_params:
@@ -171,7 +174,8 @@ class Trainer:
         """
         parts = [source, target]
         if self.lambda_stable > 0:
-            noise = torch.randn(source.shape, generator=self.warp_rng) * STABLE_NOISE
+            shape = (len(source) * self.team.size, *source.shape[1:])
+            noise = self.team.cut(torch.randn(shape, generator=self.warp_rng)) * STABLE_NOISE
             parts.append(warp(source, grid) + noise.to(self.device))
         results = generator(torch.cat(parts).contiguous(memory_format=torch.channels_last))
         fake, identity, *moved = results.chunk(len(parts))
@@ -179,7 +183,9 @@ class Trainer:
 
     def _discriminator_step(self, real_a: Tensor, real_b: Tensor, fake_a: Tensor, fake_b: Tensor) -> dict[str, Tensor]:
         gans = self.networks
-        old_a, old_b = self.pool_a.query(fake_a), self.pool_b.query(fake_b)
+        # Every process keeps the whole history and draws alike from it.
+        old_a, old_b = self.pool_a.query(self.team.gather(fake_a)), self.pool_b.query(self.team.gather(fake_b))
+        old_a, old_b = self.team.cut(old_a), self.team.cut(old_b)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             real_scores_a, fake_scores_a = gans.disc_a(torch.cat([real_a, old_a])).chunk(2)
             real_scores_b, fake_scores_b = gans.disc_b(torch.cat([real_b, old_b])).chunk(2)
@@ -189,6 +195,7 @@ class Trainer:
         }
         self.disc_optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["disc_a"] + terms["disc_b"]).backward()
+        self.team.average_gradients(self.disc_params)
         self.scaler.step(self.disc_optimizer)
         return terms
 

@@ -19,26 +19,29 @@ class Stopped(KeyboardInterrupt):  # an interrupt like its parent, not an error
 class Stop:
     """Whether a stop was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, says: bool) -> None:
         self.asked = False
+        self.says = says
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        if not self.says:
+            return
         # Not `say`: the signal may have come in the middle of one, whose buffer takes no second writer.
         with contextlib.suppress(OSError):
             os.write(2, b"\nStopping after this step. Ctrl-C again stops at once, without saving.\n")
 
 
 @contextlib.contextmanager
-def stop_on_ctrl_c() -> Iterator[Stop]:
-    """Catch Ctrl-C inside the block.
+def stop_on_ctrl_c(*, says: bool = True) -> Iterator[Stop]:
+    """Catch Ctrl-C inside the block, and answer it with a line unless others do.
 
     Only the main thread gets signals; elsewhere, and where the parent process has them ignored (`nohup`, `&` in a
     script), everything stays as it is.
     """
-    stop, before = Stop(), signal.getsignal(signal.SIGINT)
+    stop, before = Stop(says=says), signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
         yield stop
         return
