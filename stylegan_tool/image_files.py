@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from PIL import ImageCms, ImageFile, TiffImagePlugin
 
 from stylegan_tool.errors import InputError, OutputError
-from stylegan_tool.pixels import Image
+from stylegan_tool.pixels import Image, in_8_bits
 
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Array: TypeAlias = NDArray[Any]  # inside this file: uint8 or uint16, of any shape
@@ -816,28 +816,23 @@ def _what_to_do(error: OSError) -> str:
 
 # --- encoders: a Picture in, the bytes of a file out ----------------------------------------------
 
-_TO_8 = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)  # x / 257, rounded; 257 is odd: no ties
 _JPEG_MOST_EXIF = 65533
-
-
-def _in_8_bits(plane: Array) -> Array:
-    return np.asarray(_TO_8[plane] if plane.dtype == np.uint16 else plane, np.uint8)
 
 
 def _pillow_rgb(picture: Picture) -> PIL.Image.Image:
     """In 8 bits, alpha laid over white."""
-    image = _in_8_bits(picture.image)
+    image = in_8_bits(picture.image)
     if picture.alpha is not None:
-        alpha = _in_8_bits(picture.alpha).astype(np.uint16)[..., None]
+        alpha = in_8_bits(picture.alpha).astype(np.uint16)[..., None]
         image = ((image * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     return PIL.Image.fromarray(image)
 
 
 def _pillow_rgba(picture: Picture) -> PIL.Image.Image:
     """In 8 bits, with alpha where there is one."""
-    image = _in_8_bits(picture.image)
+    image = in_8_bits(picture.image)
     if picture.alpha is not None:
-        image = np.dstack((image, _in_8_bits(picture.alpha)))
+        image = np.dstack((image, in_8_bits(picture.alpha)))
     return PIL.Image.fromarray(image)
 
 
@@ -845,10 +840,10 @@ def _in_srgb(picture: Picture) -> Picture:
     profile = _profile(picture.icc)
     if profile is None:
         return picture
-    converted = _convert(PIL.Image.fromarray(_in_8_bits(picture.image)), profile, "RGB")
+    converted = _convert(PIL.Image.fromarray(in_8_bits(picture.image)), profile, "RGB")
     if converted is None:
         return picture
-    alpha = None if picture.alpha is None else _in_8_bits(picture.alpha)
+    alpha = None if picture.alpha is None else in_8_bits(picture.alpha)
     return Picture(np.asarray(converted), alpha, None, picture.exif)
 
 

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Batch: TypeAlias = NDArray[np.float32]
 
+_TO_8 = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)  # x / 257, rounded; 257 is odd: no ties
 _HALF = {np.dtype(np.uint8): np.float32(127.5), np.dtype(np.uint16): np.float32(32767.5)}
+
+
+def in_8_bits(values: Image) -> NDArray[np.uint8]:
+    """Return uint8 or uint16 values of any shape in 8 bits, 16 bit rounded to the nearest."""
+    return np.asarray(_TO_8[values] if values.dtype == np.uint16 else values, np.uint8)
 
 
 def to_batch(image: Image) -> Batch:

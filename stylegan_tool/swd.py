@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from stylegan_tool.pixels import Image
+from stylegan_tool.pixels import Image, in_8_bits
 
 Plane: TypeAlias = NDArray[np.float32]
 
@@ -39,12 +39,10 @@ def to_square(image: Image) -> NDArray[np.uint8]:
 
     Scaled by Pillow's bicubic filter, which is antialiased where it shrinks; a picture of that size keeps its values.
     """
-    if image.dtype == np.uint16:
-        image = np.rint(image / 257.0).astype(np.uint8)
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = PilImage.fromarray(image[top : top + side, left : left + side])
+    square = PilImage.fromarray(in_8_bits(image[top : top + side, left : left + side]))
     return np.asarray(square if side == SIDE else square.resize((SIDE, SIDE), PilImage.Resampling.BICUBIC))
 
 

@@ -28,6 +28,7 @@ from stylegan_tool.image_files import (
     read_picture,
     write_picture,
 )
+from stylegan_tool.pixels import in_8_bits
 
 DATA = Path(__file__).parents[2].parent / "shared/data/images"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared pictures are not beside this checkout")
@@ -246,7 +247,7 @@ def test_16_bit_values_are_equal_after_writing_and_reading(
 def test_16_bits_become_8_by_rounding(tmp_path: Path, suffix: str) -> None:
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     picture = Picture(np.repeat(ramp[..., None], 3, axis=2))
-    assert np.array_equal(image_files._in_8_bits(ramp), np.rint(ramp / 257.0))
+    assert np.array_equal(in_8_bits(ramp), np.rint(ramp / 257.0))
     write_picture(tmp_path / f"x{suffix}", picture)
     back = read_picture(tmp_path / f"x{suffix}").image
     expected = picture.image if suffix in DEEP else np.rint(picture.image / 257.0)

@@ -50,6 +50,12 @@ def test_a_run_that_has_its_state_gives_its_discriminators_too(trained: Path) ->
     )
 
 
+def test_a_run_whose_state_is_damaged_gives_its_generators(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (trained / "training_state.pt").write_bytes(b"damaged")
+    assert _start(str(trained)) == 0
+    assert "gen_ab and gen_ba begin with its weights" in capsys.readouterr().err
+
+
 def test_discriminators_of_another_size_start_anew(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(

@@ -135,7 +135,7 @@ def train(
         typer.Option(
             rich_help_panel=_NETWORKS,
             metavar="RUN|STYLE|ONNX",
-            help="Start with the generators of a run, of a style that ships, or of an exported file.",
+            help="Start with the networks of a run, or the generators of a style that ships or of an exported file.",
         ),
     ] = None,
     load_size: Annotated[

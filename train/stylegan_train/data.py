@@ -18,7 +18,7 @@ from PIL import Image as PilImage
 
 from stylegan_tool.errors import InputError, SgtError, UsageError
 from stylegan_tool.image_files import check_readable, find_pictures, read_picture
-from stylegan_tool.pixels import Batch, Image, to_batch
+from stylegan_tool.pixels import Batch, Image, in_8_bits, to_batch
 from stylegan_tool.progress import Progress
 from stylegan_train.config import Recipe, TrainConfig
 
@@ -130,8 +130,7 @@ def load_image(path: Path) -> Image:
     plain = _decode_plain(path)
     if plain is not None:
         return plain
-    image = read_picture(path).image
-    return image if image.dtype == np.uint8 else np.rint(image / 257.0).astype(np.uint8)
+    return in_8_bits(read_picture(path).image)
 
 
 def _decode_plain(path: Path) -> Image | None:

@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from stylegan_tool.errors import ModelError, SgtError
+from stylegan_tool.errors import InputError, ModelError, SgtError
 from stylegan_tool.models import find_run, load_models
 from stylegan_train.checkpoint import read_plain
 from stylegan_train.config import TrainConfig
@@ -41,9 +41,11 @@ def read_initial(name: str) -> dict[str, State]:
 
 
 def _read_discriminators(state_path: Path) -> dict[str, State]:
-    if not state_path.is_file():
+    """Return a run's discriminators, or none where its state is gone or damaged: they may start anew."""
+    try:
+        networks: State = read_plain(state_path)["trainer"]["networks"]
+    except (InputError, KeyError):
         return {}
-    networks: State = read_plain(state_path)["trainer"]["networks"]
     return {
         name: {key.removeprefix(f"{name}."): value for key, value in networks.items() if key.startswith(f"{name}.")}
         for name in ("disc_a", "disc_b")
