@@ -1,4 +1,4 @@
-"""Which model a name means: a path, a run folder, the newest exported run, or a bundled style.
+"""Which model a name means: a path, a run folder, the newest exported run, an installed or a bundled model.
 
 A model is a folder with A2B.onnx and B2A.onnx (or one of them), or a single .onnx file. What a file says
 of itself decides its direction, never its name.
@@ -10,7 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 from stylegan_tool.errors import ModelError, UsageError
-from stylegan_tool.model_info import DIRECTIONS, ModelInfo
+from stylegan_tool.installed import installed_models, model_files
+from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.session import read_model_info
 
 DEFAULT_STYLE = "vangogh"
@@ -54,11 +55,6 @@ def find_run(name: str) -> Path:
     return inside if not Path(name).is_dir() and inside.is_dir() else Path(name)
 
 
-def model_files(folder: Path) -> list[Path]:
-    """Return the generators in `folder`."""
-    return [path for direction in DIRECTIONS if (path := folder / f"{direction}.onnx").is_file()]
-
-
 def bundled_styles() -> dict[str, Path]:
     """Return the styles that ship with the tool: name -> folder."""
     assets = Path(str(resources.files("stylegan_tool"))) / "assets"
@@ -84,6 +80,9 @@ def _locate(name: str | None) -> tuple[list[Path], str]:
     for folder, label in ((path, name), (Path("runs") / name, f"runs/{name}")):
         if folder.is_dir() and model_files(folder):
             return model_files(folder), label
+    installed = installed_models()
+    if name in installed:
+        return model_files(installed[name]), name
     if name in styles:
         return model_files(styles[name]), f"{name} (bundled)"
     if path.is_dir() or (Path("runs") / name).is_dir():
@@ -91,8 +90,8 @@ def _locate(name: str | None) -> tuple[list[Path], str]:
             f"no A2B.onnx or B2A.onnx in {name}", hint=f"If it is a run, export it first: sgt export {name}"
         )
     raise ModelError(
-        f"no model {name}: it is no file, no folder, no run and no bundled style",
-        hint=f"Bundled: {', '.join(styles)}. `sgt models list` shows what is here.",
+        f"no model {name}: it is no file, no folder, no run, not installed and not bundled",
+        hint=f"Known: {', '.join([*installed, *styles])}. `sgt models list` shows what is here.",
     )
 
 

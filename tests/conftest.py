@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from tests.models import BLUE, RED, make_info, write_colour_model
 
 
+@pytest.fixture(autouse=True)
+def no_installed_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user of this machine has installed is none of the tests' business."""
+    monkeypatch.setenv("SGT_MODELS", str(tmp_path_factory.mktemp("installed")))
+
+
 @pytest.fixture
 def both_ways(tmp_path: Path) -> Path:
     """A model folder that cannot be mistaken: A2B (photo -> vangogh) turns red, B2A turns blue."""
