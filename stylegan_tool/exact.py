@@ -126,7 +126,7 @@ class ExactModel:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.cut: CutModel = cut_model(session.path)
+        self.cut: CutModel = cut_model(session.source)
         if self.cut.scale[self.cut.output] != 1 or self.cut.channels[self.cut.output] != 3:
             raise ModelError(
                 f"{session.path} does not make an RGB picture of the same size", hint="Name another model with --model."

@@ -42,6 +42,13 @@ class ModelInfo:
     data_license: str = ""
     parity_max_abs: str = ""  # largest difference from torch, in units of [-1,1]
     parity_checked: str = ""
+    # How somebody else's network takes pictures; empty: as ours do, or not yet found out.
+    layout: str = ""  # NCHW or NHWC
+    channel_order: str = ""  # RGB or BGR
+    input_range: str = ""  # -1..1, 0..1 or 0..255
+    output_range: str = ""
+    fixed_height: int = 0  # 0: any
+    fixed_width: int = 0
 
     @property
     def source(self) -> str:

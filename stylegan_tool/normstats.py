@@ -414,10 +414,10 @@ class _Copied:
                 self.nodes.append(constants.nodes[name])
 
 
-def cut_model(path: Path) -> CutModel:
-    """Read the ONNX model at `path` and cut it.
+def cut_model(source: Path | bytes) -> CutModel:
+    """Read an ONNX model, a file or what would be in one, and cut it.
 
     Raises:
         UnknownReachError: see CutModel.
     """
-    return CutModel(onnx.load(path))
+    return CutModel(onnx.load(source) if isinstance(source, Path) else onnx.load_model_from_string(source))

@@ -1,7 +1,8 @@
 """Open the model that the options mean and say, in one line, which one and where it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from stylegan_tool.interface import parse_inputs
 from stylegan_tool.models import choose_model, load_models
 from stylegan_tool.session import Session
 
@@ -14,18 +15,24 @@ def open_model(
     provider: str,
     require_gpu: bool,
     say: Callable[[str], None],
+    inputs: Sequence[str] = (),
 ) -> Session:
     """Return the opened model after saying 'photo -> vangogh (A2B), model vangogh (bundled), CPU'.
 
     Whoever gets B2A by its letters is told how to name the other way: letters are easily mistaken.
+
+    Args:
+        inputs: values of inputs beside the picture, NAME=VALUE.
 
     Raises:
         ModelError, UsageError: see models.choose_model.
         MissingError: a GPU is required and there is none.
     """
     model = choose_model(name, direction=direction, to=to)
-    session = Session(model.path, provider=provider, require_gpu=require_gpu)
+    session = Session(model.path, provider=provider, require_gpu=require_gpu, inputs=parse_inputs(inputs))
     say(f"{model.describe()}, {session.label}")
+    if session.reading and not model.info.schema:
+        say(f"taken as {session.reading}; if colours are wrong: sgt models add --help")
     if session.note:
         say(session.note)
     if model.info.direction == "B2A" and direction is not None and to is None:

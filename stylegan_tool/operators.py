@@ -20,6 +20,7 @@ from stylegan_tool import reach
 from stylegan_tool.reach import Axis, UnknownReachError
 
 Grid: TypeAlias = tuple[Axis, Axis]
+ValueInfo: TypeAlias = onnx.ValueInfoProto
 Array: TypeAlias = NDArray[Any]
 
 # fmt: off
@@ -86,6 +87,22 @@ class Constants:
     def tensor(self, name: str) -> onnx.TensorProto | None:
         """Return the initializer of that name."""
         return self._initializers.get(name)
+
+
+def shape_of(one: onnx.ValueInfoProto) -> tuple[int | str | None, ...] | None:
+    """Return the sides of an input or output: numbers, names of dynamic ones, None; None for no shape at all."""
+    tensor = one.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(
+        int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else dim.dim_param or None
+        for dim in tensor.shape.dim
+    )
+
+
+def element_type(one: onnx.ValueInfoProto) -> int:
+    """Return the number that ONNX has for the type of an input's or output's values."""
+    return int(one.type.tensor_type.elem_type)
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

@@ -11,18 +11,23 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stylegan_tool.adapt import adapt, adapt_encoder, info_of, read_graph
 from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError
+from stylegan_tool.image_files import read_picture
+from stylegan_tool.interface import Stated, constant_value, fit_value
 from stylegan_tool.model_info import ModelInfo
-from stylegan_tool.pixels import Batch
+from stylegan_tool.operators import ValueInfo
+from stylegan_tool.pixels import Batch, Image, to_batch
 
 # ONNX Runtime prints red errors about libraries that a machine without a GPU cannot have; we say it in a line.
 _FATAL = 4
@@ -168,16 +173,30 @@ class Session:
     """A model, opened on a provider.
 
     Attributes:
-        info: what the model says of itself.
+        info: what the model says of itself, completed by its graph where it is somebody else's.
+        source: what was opened: the file, or its graph adapted to take pictures as ours do.
+        reading: how somebody else's model takes pictures, for people; else empty.
         provider: the key of PROVIDERS that really loaded.
         note: a line to say if that is not what was asked for; else empty.
     """
 
-    def __init__(self, path: Path, *, provider: str = "auto", require_gpu: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "auto",
+        require_gpu: bool = False,
+        inputs: Mapping[str, str] | None = None,
+        stated: Stated | None = None,
+    ) -> None:
         """Open `path`.
 
+        Args:
+            inputs: values of inputs beside the picture; name -> numbers, one-hot:N, FILE.npy or MODEL.onnx:PICTURE.
+            stated: how somebody else's model takes pictures, as far as it is known; by default what the file says.
+
         Raises:
-            ModelError: it is no model, or takes something else than one RGB batch.
+            ModelError: it is no model, or how it takes pictures cannot be found out (see adapt.py).
             MissingError: `require_gpu`, and it would run on the CPU.
         """
         choice = choose_provider(provider)
@@ -185,15 +204,17 @@ class Session:
         if require_gpu and choice.name == "cpu":
             raise _no_gpu(choice.note or "no GPU was found")
         self.path = path
-        self._session = _create(path, _session_options(), _provider_list(choice.name))
+        adapted = adapt(path, inputs or {}, input_value, stated)
+        self.info, self.source = adapted.info, adapted.source
+        self.reading = adapted.interface.describe() if adapted.interface is not None else ""
+        self._session = _create(self.source, _session_options(), _provider_list(choice.name), name=str(path))
         loaded = self._session.get_providers()
         self.provider = choice.name if PROVIDERS[choice.name] in loaded else "cpu"
         if self.provider != choice.name:
             self.note = f"{LABELS[choice.name]} did not load (see `sgt doctor`); running on the CPU"
             if require_gpu:
                 raise _no_gpu(self.note)
-        self.info = _read_info(self._session, path)
-        self._input = _check_input(self._session, path)
+        self._input: str = self._session.get_inputs()[0].name
 
     @property
     def label(self) -> str:
@@ -267,27 +288,29 @@ def _no_gpu(reason: str) -> MissingError:
     )
 
 
-def _read_info(session: ort.InferenceSession, path: Path) -> ModelInfo:
-    return ModelInfo.from_metadata(session.get_modelmeta().custom_metadata_map, path=str(path))
+def input_value(text: str, one: ValueInfo, takes: str) -> NDArray[Any]:
+    """Return what --input NAME=`text` means for the input `one`: see `constant_value`, or MODEL.onnx:PICTURE.
 
+    The last is for styles by example: what that model makes of the picture becomes the value.
 
-def _check_input(session: ort.InferenceSession, path: Path) -> str:
-    inputs = session.get_inputs()
-    first = inputs[0]
-    fixed_size = len(first.shape) == 4 and any(isinstance(side, int) for side in first.shape[2:])
-    if len(inputs) != 1 or first.type != "tensor(float)" or len(first.shape) != 4 or fixed_size:
-        shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
-        raise ModelError(
-            f"{path} takes {shapes}, not one float32 batch (N,3,H,W) of any size",
-            hint="Models by `sgt export` do; other kinds are not supported yet.",
-        )
-    if isinstance(first.shape[1], int) and first.shape[1] != 3:
-        raise ModelError(
-            f"{path} takes {first.shape[1]} channels, not the 3 of RGB",
-            hint="Name another model with --model.",
-        )
-    name: str = first.name
-    return name
+    Args:
+        takes: the range of pictures, where the graph of MODEL.onnx does not show it.
+
+    Raises:
+        ModelError: it does not fit, or MODEL.onnx makes something of another size.
+        InputError: the picture cannot be read.
+    """
+    model, _, picture = text.partition(".onnx:")
+    if not picture:
+        return constant_value(text, one)
+    path = Path(f"{model}.onnx")
+    graph, interface = adapt_encoder(path, takes)
+    session = _create(graph, _session_options(), _provider_list("cpu"), name=str(path))
+    image = read_picture(Path(picture)).image
+    size = (interface.width or image.shape[1], interface.height or image.shape[0])
+    batch = to_batch(cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
+    made = _run(session, {session.get_inputs()[0].name: batch}, f"{path} failed on {picture}")[0]
+    return fit_value(made, one, text)
 
 
 def read_model_info(path: Path) -> ModelInfo:
@@ -296,9 +319,11 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises:
         ModelError: it is no model.
     """
-    options = _session_options()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _read_info(_create(path, options, [PROVIDERS["cpu"]]), path)
+    model = read_graph(path)
+    if model is not None:
+        return info_of(model, path)
+    _create(path, _session_options(), [PROVIDERS["cpu"]])  # says what is wrong with it
+    return ModelInfo()
 
 
 def runtime_versions() -> dict[str, str]:

@@ -47,16 +47,27 @@ def halo_px(info: ModelInfo) -> int:
     return round_up(info.receptive_field, info.size_multiple)
 
 
+def fixed_spans(length: int, side: int) -> tuple[Span, ...]:
+    """Cut [0, length), length >= side, into spans for a model of a fixed side: each can be run at that side.
+
+    A quarter of it is halo and an eighth feather: nothing tells how far such a model looks.
+    """
+    return plan_axis(length, tile=side, halo=side // 4, feather=side // 8, multiple=1)
+
+
 def pad_image(image: Image, info: ModelInfo) -> Image:
     """Pad at the bottom and right to a size that the model takes.
 
-    Too small a side is filled up by replication, then both go to the size multiple by reflection; (H,W,3).
+    Too small a side is filled up by replication, then both go to the size multiple by reflection; (H,W,3). A side
+    that the model fixes is only filled up: pieces of it are cut out anywhere.
     """
     height, width = image.shape[:2]
-    grow_y, grow_x = max(0, info.smallest_size - height), max(0, info.smallest_size - width)
+    fixed_y, fixed_x = info.fixed_height, info.fixed_width
+    grow_y, grow_x = max(0, (fixed_y or info.smallest_size) - height), max(0, (fixed_x or info.smallest_size) - width)
     if grow_y or grow_x:
         image = cast("Image", np.pad(image, ((0, grow_y), (0, grow_x), (0, 0)), mode="edge"))
-    rest_y, rest_x = (-image.shape[0]) % info.size_multiple, (-image.shape[1]) % info.size_multiple
+    rest_y = 0 if fixed_y else (-image.shape[0]) % info.size_multiple
+    rest_x = 0 if fixed_x else (-image.shape[1]) % info.size_multiple
     if rest_y or rest_x:
         image = cast("Image", np.pad(image, ((0, rest_y), (0, rest_x), (0, 0)), mode="reflect"))
     return image
@@ -92,6 +103,14 @@ class Difference:
     mean: float
     identical: float  # share of the values
     tiled: bool  # False: the picture is too small to be cut
+
+
+def _window(span: Span, length: int, fixed: int) -> tuple[int, int]:
+    """Return what is read for a span: where a side is fixed, as much as that, moved inwards at the end."""
+    if not fixed:
+        return span.start, span.stop
+    start = min(span.start, length - fixed)
+    return start, start + fixed
 
 
 def _reader(image: Image) -> Callable[[slice, slice], Batch]:
@@ -174,6 +193,11 @@ class Stylizer:
 
     def verify(self, image: Image) -> Difference:
         """Compare the middle of `image`, taken as a picture of its own, tiled and untiled (as `--tile off` does it)."""
+        if self._is_fixed:
+            raise ModelError(
+                f"{self.session.path} takes pieces of one size, so there is no untiled picture to compare with",
+                hint="Leave --verify out.",
+            )
         height, width = (min(side, VERIFIED_SIDE) for side in image.shape[:2])
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         region = image[top : top + height, left : left + width]
@@ -214,11 +238,12 @@ class Stylizer:
     @cached_property
     def _seconds_a_pixel(self) -> float:
         side = round_up(max(SIDES[0], self.session.info.smallest_size), self.session.info.size_multiple)
-        piece = np.random.default_rng(0).uniform(-1, 1, (1, 3, side, side)).astype(np.float32)
+        height, width = self.session.info.fixed_height or side, self.session.info.fixed_width or side
+        piece = np.random.default_rng(0).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
         self.session.run(piece)
         started = time.perf_counter()
         self.session.run(piece)
-        return (time.perf_counter() - started) / side**2
+        return (time.perf_counter() - started) / (height * width)
 
     @contextmanager
     def _reach_errors(self) -> Iterator[None]:
@@ -230,6 +255,10 @@ class Stylizer:
                 f"{self.session.path} cannot be cut into tiles at this size: {error}",
                 hint="Use --tile off, or a model with another size multiple.",
             ) from error
+
+    @property
+    def _is_fixed(self) -> bool:
+        return self.session.info.fixed_height > 0 or self.session.info.fixed_width > 0
 
     def _can_be_cut(self) -> bool:
         try:
@@ -243,6 +272,8 @@ class Stylizer:
         Exact is also the untiled way on the CPU: its runtime's own InstanceNormalization is up to 0.006 (of 2) away
         from float64 on a letterboxed frame, and off by any amount on a nearly black one.
         """
+        if self._is_fixed:
+            return "local"
         if self.statistics == "local" and self._exceeds(height, width, self._local_side()):
             return "local"
         if self.statistics == "thumbnail" and self._exceeds(height, width, self._one_pass_side()):
@@ -283,12 +314,17 @@ class Stylizer:
         return self._exact.one_pass(height, width, self._one_pass_side(), memory_bytes=self._memory_bytes)
 
     def _local_side(self) -> int:
-        return self._side or local_tile(self.session.info, self._memory_bytes)
+        info = self.session.info
+        fixed = max(info.fixed_height, info.fixed_width)
+        return fixed or self._side or local_tile(info, self._memory_bytes)
 
     def _local_spans(self, height: int, width: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
         info = self.session.info
         geometry = {"halo": halo_px(info), "feather": FEATHER, "multiple": info.size_multiple}
-        rows, columns = (plan_axis(length, tile=self._local_side(), **geometry) for length in (height, width))
+        rows, columns = (
+            fixed_spans(length, fixed) if fixed else plan_axis(length, tile=self._local_side(), **geometry)
+            for length, fixed in ((height, info.fixed_height), (width, info.fixed_width))
+        )
         return rows, columns
 
     def _least_side(self) -> int:
@@ -299,7 +335,7 @@ class Stylizer:
 
     def _step_down(self) -> bool:
         """After memory ran out: take tiles of half the side from now on; False where there are none."""
-        if self.tile.mode == "off" or not (self._can_be_cut() or self.statistics == "local"):
+        if self._is_fixed or self.tile.mode == "off" or not (self._can_be_cut() or self.statistics == "local"):
             return False
         smaller = round_up(min(self._ran_with // 2, SIDES[0]), self.session.info.size_multiple)
         if smaller < self._least_side():
@@ -331,7 +367,8 @@ class Stylizer:
             return self._run_by_thumbnail(padded, height, width, plan)
         if method == "local":
             self._ran_with = self._local_side()
-            self._say_tones(self._ran_with, "statistics of their own")
+            if max(padded.shape[:2]) > self._ran_with:
+                self._say_tones(self._ran_with, "statistics of their own")
             return to_image(self._run_local(padded)[:, :, :height, :width], padded.dtype)
         self._ran_with = max(padded.shape)
         return to_image(self._run(padded)[:, :, :height, :width], padded.dtype)
@@ -387,14 +424,16 @@ class Stylizer:
         return result
 
     def _run_local(self, image: Image) -> Batch:
-        height, width = image.shape[:2]
+        info, (height, width) = self.session.info, image.shape[:2]
         rows, columns = self._local_spans(height, width)
         blended = np.zeros((1, 3, height, width), np.float32)
         for row, row_weights in zip(rows, axis_weights(rows), strict=True):
             for column, column_weights in zip(columns, axis_weights(columns), strict=True):
-                result = self._run(image[row.start : row.stop, column.start : column.stop])
-                y = slice(row.keep_start - row.start, row.keep_stop - row.start)
-                x = slice(column.keep_start - column.start, column.keep_stop - column.start)
+                top, bottom = _window(row, height, info.fixed_height)
+                left, right = _window(column, width, info.fixed_width)
+                result = self._run(image[top:bottom, left:right])
+                y = slice(row.keep_start - top, row.keep_stop - top)
+                x = slice(column.keep_start - left, column.keep_stop - left)
                 kept = (slice(row.keep_start, row.keep_stop), slice(column.keep_start, column.keep_stop))
                 blended[:, :, *kept] += result[:, :, y, x] * (row_weights[:, None] * column_weights[None, :])
         return blended

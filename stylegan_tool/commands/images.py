@@ -7,6 +7,7 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     DirectionOption,
+    InputOption,
     MemoryOption,
     ModelOption,
     OverwriteOption,
@@ -30,6 +31,7 @@ def images(
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,
+    input_: InputOption = None,
     overwrite: OverwriteOption = False,
     tile: TileTextOption = "auto",
     tile_stats: TileStatsOption = "exact",
@@ -61,7 +63,9 @@ def images(
 
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
     jobs = plan_jobs(source, target, overwrite=overwrite)
-    session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
+    session = open_model(
+        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+    )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     if plan:
         _print_plan(jobs, stylizer)

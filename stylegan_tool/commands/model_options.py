@@ -44,4 +44,12 @@ ProviderOption: TypeAlias = Annotated[ProviderName, typer.Option(help="Where the
 RequireGpuOption: TypeAlias = Annotated[
     bool, typer.Option("--require-gpu", help="Stop (exit code 7) rather than run on the CPU.")
 ]
+InputOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=VALUE",
+        help="A further input of somebody else's model: numbers, one-hot:N, FILE.npy or MODEL.onnx:PICTURE.",
+    ),
+]
 OverwriteOption: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

@@ -7,6 +7,7 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     DirectionOption,
+    InputOption,
     MemoryOption,
     ModelOption,
     OverwriteOption,
@@ -42,6 +43,7 @@ def video(
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,
+    input_: InputOption = None,
     overwrite: OverwriteOption = False,
     steady: SteadyTextOption = "auto",
     report: ReportOption = None,
@@ -80,7 +82,9 @@ def video(
     if report is not None:
         check_report(report, overwrite=overwrite)
     film = read_film_info(source)
-    session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
+    session = open_model(
+        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+    )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     meter = FlickerMeter() if report is not None else None
     stylize = steadied(stylizer, strength, watch=meter.add if meter else None) if strength or meter else stylizer
