@@ -112,8 +112,8 @@ def find_interface(model: onnx.ModelProto, stated: Stated, path: Path, *, given:
     image = _choose_image(_free_inputs(model, graph, given), stated, path)
     output = _choose_output(model, path)
     layout = _input_layout(graph, image, stated, path)
-    makes = stated.makes or graph.range_before(output.name)
-    takes = stated.takes or graph.range_after(image.name) or makes
+    makes = stated.makes or _range_of_type(output) or graph.range_before(output.name)
+    takes = stated.takes or _range_of_type(image) or graph.range_after(image.name) or makes
     if not takes or not makes:
         what = "it makes" if takes else "it takes"
         raise _missing(path, f"which values {what} (-1..1, 0..1 or 0..255)", "--range 0..255")
@@ -131,7 +131,7 @@ def find_encoder(model: onnx.ModelProto, stated: Stated, path: Path, takes: str)
     graph = _Graph(model)
     image = _choose_image(_free_inputs(model, graph, ()), stated, path)
     layout = _input_layout(graph, image, stated, path)
-    takes = stated.takes or graph.range_after(image.name) or takes
+    takes = stated.takes or _range_of_type(image) or graph.range_after(image.name) or takes
     return Interface(
         image.name, model.graph.output[0].name, layout, layout, "RGB", takes, takes, *_fixed_size(image, layout)
     )
@@ -202,9 +202,15 @@ def _may_be_picture(one: onnx.ValueInfoProto, stated: Stated) -> bool:
         return True
     if len(shape) != 4:
         return False
-    channels = {"NCHW": shape[1:2], "NHWC": shape[3:4]}.get(stated.layout, (shape[1], shape[3]))
+    first, last = (side == 3 or not isinstance(side, int) for side in (shape[1], shape[3]))
+    if isinstance(shape[1], int) and shape[1] < 5:  # channels, and not a height
+        last = False
     # A vector of 1x1 'pixels' has the rank of a picture.
-    return any(side == 3 or not isinstance(side, int) for side in channels) and sum(side == 1 for side in shape) < 3
+    return {"NCHW": first, "NHWC": last}.get(stated.layout, first or last) and sum(side == 1 for side in shape) < 3
+
+
+def _range_of_type(one: onnx.ValueInfoProto) -> str:
+    return "0..255" if element_type(one) == onnx.TensorProto.UINT8 else ""
 
 
 def _shape_text(one: onnx.ValueInfoProto) -> str:

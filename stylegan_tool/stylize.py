@@ -382,7 +382,11 @@ class Stylizer:
         if (
             result.ndim != 4
             or result.shape[1] != 3
-            or any(made < given for made, given in zip(result.shape[2:], batch.shape[2:], strict=True))
+            # A network may round sizes up; what is larger than that is another picture.
+            or any(
+                not 0 <= made - given < max(8, self.session.info.size_multiple)
+                for made, given in zip(result.shape[2:], batch.shape[2:], strict=True)
+            )
         ):
             raise ModelError(
                 f"{self.session.path} makes {result.shape} out of {batch.shape}: not a picture of the same size",
