@@ -35,6 +35,11 @@ COMMANDS = {
     "export": LazyCommand(
         "stylegan_export.cli:export", "Turn a trained run into checked .onnx models.", ("torch", "onnxscript")
     ),
+    "import": LazyCommand(
+        "stylegan_export.import_cli:import_",
+        "Use another project's CycleGAN checkpoint.",
+        ("torch", "onnxscript", "safetensors"),
+    ),
     "evaluate": LazyCommand(
         "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target, in figures."
     ),

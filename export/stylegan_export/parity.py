@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from stylegan_tool.demo_files import example_pictures
 from stylegan_tool.errors import ModelError
 from stylegan_tool.image_files import read_picture
 from stylegan_tool.pixels import Batch, to_batch
 from stylegan_tool.session import Session
-from stylegan_train.networks import Generator
 
 LIMIT = 1e-4
 # (N, H, W): the traced batch and others, odd sizes, sizes far from the traced one.
@@ -47,7 +47,7 @@ def _batches(multiple: int) -> Iterator[Batch]:
     yield np.ascontiguousarray(picture[:, :, : cut(PICTURE_SIZE), : cut(PICTURE_SIZE + 60)])
 
 
-def measure_parity(generator: Generator, path: Path, name: str, *, multiple: int = 1) -> Parity:
+def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int = 1) -> Parity:
     """Compare the .onnx at `path` with `generator`; messages call it `name`.
 
     Sides are cut to multiples of `multiple`.

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import onnx
 import torch
-
-from stylegan_train.networks import Generator
+from torch import nn
 
 OPSET = 20
 TRACED_SIZE = 64  # any multiple of 4 gives the same graph
@@ -33,7 +32,7 @@ def _quiet() -> Iterator[None]:
         exporter_log.setLevel(level)
 
 
-def build_onnx(generator: Generator) -> onnx.ModelProto:
+def build_onnx(generator: nn.Module) -> onnx.ModelProto:
     """Return the graph of `generator` (in eval mode, on the CPU, fp32)."""
     example = torch.zeros(2, 3, TRACED_SIZE, TRACED_SIZE)
     dynamic = {0: torch.export.Dim("N"), 2: torch.export.Dim("H", min=8), 3: torch.export.Dim("W", min=8)}
