@@ -43,14 +43,20 @@ COMMANDS = {
     "evaluate": LazyCommand(
         "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target, in figures."
     ),
-    "models": LazyCommand("stylegan_tool.commands.models:app", "List models, or show what one says of itself."),
+    "models": LazyCommand("stylegan_tool.commands.models:app", "List, look at, add, fetch and remove models."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
 }
 
 Target: TypeAlias = Callable[..., Any] | typer.Typer
 
 
-def _import(name: str, command: LazyCommand) -> Target:
+def load_target(name: str) -> Target:
+    """Import and return the function (or Typer app) of the command `name`.
+
+    Raises:
+        MissingError: it needs packages that are not installed.
+    """
+    command = COMMANDS[name]
     missing = [package for package in command.needs if importlib.util.find_spec(package) is None]
     if missing:
         raise MissingError(
@@ -71,10 +77,9 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the command."""
-        lazy = COMMANDS.get(cmd_name)
-        if lazy is None:
+        if cmd_name not in COMMANDS:
             return None
-        target = _import(cmd_name, lazy)
+        target = load_target(cmd_name)
         if isinstance(target, typer.Typer):
             command = get_command(target)
         else:

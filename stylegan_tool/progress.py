@@ -65,6 +65,10 @@ class Progress:
     ) -> None:
         self._rich.stop()
 
+    def set_total(self, total: int | None) -> None:
+        """Say how much work there is, where that is found out late."""
+        self._rich.update(self._task, total=total)
+
     def advance(self, units: int = 1, *, note: str = "") -> None:
         """Count `units` as done and show `note` at the end of the line."""
         self._rich.update(self._task, advance=units, note=note)

@@ -20,7 +20,7 @@ BANNED = {
 }
 ONLY_IN = {
     "onnxruntime": {"session.py"},
-    "onnx": {"adapt.py", "interface.py", "norm_fusion.py", "normstats.py", "operators.py"},
+    "onnx": {"adapt.py", "anatomy.py", "interface.py", "norm_fusion.py", "normstats.py", "operators.py"},
     "av": {"video.py"},
     "rich": {"progress.py"},
 }

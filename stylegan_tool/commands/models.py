@@ -1,28 +1,37 @@
-"""`sgt models list|info`."""
+"""`sgt models list|info|add|fetch|remove`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylegan_tool.commands.fetch import fetch_model
 from stylegan_tool.commands.model_options import InputOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="List the models that are here, or show what one says of itself.",
+    help="List, look at, add, fetch and remove models.",
 )
+
+
+app.command("fetch")(fetch_model)
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the bundled styles and the exported runs of this folder; * is used when no --model is named."""
+    """List what ships, what is installed and the exported runs of this folder; * is used when no --model is named."""
     from stylegan_tool.errors import SgtError
+    from stylegan_tool.installed import installed_models, models_folder
     from stylegan_tool.models import DEFAULT_STYLE, bundled_styles, exported_runs, load_models
 
     runs = [str(run) for run in exported_runs()]
     default = runs[-1] if runs else f"{DEFAULT_STYLE} (bundled)"
-    for name in [*bundled_styles(), *runs]:
+    for name in dict.fromkeys([*bundled_styles(), *installed_models(), *runs]):
         try:
             models = load_models(name)
         except SgtError as error:
@@ -34,26 +43,65 @@ def list_models() -> None:
             ways = f"{info.source} -> {info.target} ({info.direction})" if info.direction else "direction not stated"
             mark = "*" if model.label == default else " "
             typer.echo(f"{mark} {model.label:<24} {ways:<28} {size_mb:5.1f} MB")
+    typer.echo(f"Installed ones are in {models_folder()}; others: sgt models fetch, sgt models add, sgt import")
 
 
 @app.command("info")
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME|PATH]", help="A style, run or .onnx. [the one that would be used]"),
+        typer.Argument(metavar="[NAME|PATH]", help="A model's name, a run or an .onnx. [the one that would be used]"),
     ] = None,
+    input_: InputOption = None,
 ) -> None:
-    """Show what a model says of itself."""
+    """Show what a model says of itself, and what its graph tells of cost, reach and tiles."""
     import dataclasses
 
+    from stylegan_tool.interface import parse_inputs
     from stylegan_tool.models import load_models
 
     for one in load_models(model):
         typer.echo(f"{one.path}")
         typer.echo(f"  {one.describe()}, {one.path.stat().st_size / 1e6:.1f} MB")
+        for line in _anatomy_lines(one.path, parse_inputs(input_ or [])):
+            typer.echo(f"  {line}")
         for field, value in dataclasses.asdict(one.info).items():
-            if value not in ("", 0):
+            if value not in ("", 0) and one.info.schema:
                 typer.echo(f"  {field.replace('_', ' '):<18} {value}")
+
+
+def _anatomy_lines(path: "Path", inputs: "Mapping[str, str]") -> list[str]:
+    from stylegan_tool.anatomy import examine
+    from stylegan_tool.errors import ModelError
+    from stylegan_tool.session import Session
+
+    try:
+        session = Session(path, provider="cpu", inputs=inputs)
+    except ModelError as error:
+        return ["cannot be used as it is:", *str(error).splitlines()]
+    told = examine(session.source)
+    reach = f"{told.receptive_field} pixels to each side" if told.receptive_field is not None else "not known"
+    macs = f"{told.macs_per_megapixel / 1e9:.0f} GMAC for a megapixel" if told.macs_per_megapixel else "not known"
+    lines = [
+        f"{'parameters':<18} {told.parameters / 1e6:.2f} million",
+        f"{'operations':<18} {macs}",
+        f"{'reach':<18} {reach}",
+        f"{'pictures':<18} {session.reading or 'of any size'}",
+    ]
+    tiles = "equal the untiled picture" if not told.obstacle else f"cannot equal the untiled picture: {told.obstacle}"
+    return [*lines, f"{'tiles':<18} {tiles}"]
+
+
+@app.command("remove")
+def remove(name: Annotated[str, typer.Argument(help="An installed model.")]) -> None:
+    """Delete an installed model."""
+    from stylegan_tool.errors import ModelError
+    from stylegan_tool.installed import installed_models, remove_model
+    from stylegan_tool.models import bundled_styles
+
+    if name not in installed_models() and name in bundled_styles():
+        raise ModelError(f"{name} ships with the tool and cannot be removed", hint="sgt models list")
+    typer.echo(f"Removed {remove_model(name)}")
 
 
 @app.command("add")
