@@ -41,6 +41,8 @@ class ModelInfo:
     training_data: str = ""
     data_license: str = ""
     parity_max_abs: str = ""  # largest difference from torch, in units of [-1,1]
+    parity_mean_abs: str = ""  # the mean, on pictures
+    parity_psnr_db: str = ""  # of 8-bit pictures against torch's
     parity_checked: str = ""
     # How somebody else's network takes pictures; empty: as ours do, or not yet found out.
     layout: str = ""  # NCHW or NHWC

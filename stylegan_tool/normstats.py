@@ -406,12 +406,13 @@ class _Copied:
     def collect(self, names: Sequence[str], constants: Constants) -> None:
         """Take over the constants among `names`, and what they are computed of."""
         for name in names:
-            tensor = constants.tensor(name)
-            if tensor is not None:
+            node, tensor = constants.nodes.get(name), constants.tensor(name)
+            # Weights in 8 bits are left in 8 bits: a runtime that finds them so computes with them so.
+            if tensor is not None and (node is None or node.op_type != "DequantizeLinear"):
                 self.tensors[name] = tensor
-            elif name in constants.nodes and constants.nodes[name] not in self.nodes:
-                self.collect(constants.nodes[name].input, constants)
-                self.nodes.append(constants.nodes[name])
+            elif node is not None and node not in self.nodes:
+                self.collect(node.input, constants)
+                self.nodes.append(node)
 
 
 def cut_model(source: Path | bytes) -> CutModel:

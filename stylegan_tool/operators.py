@@ -60,7 +60,9 @@ class Constants:
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a constant."""
         if name not in self._shapes:
-            self._shapes[name] = self.value(name).shape
+            node = self.nodes.get(name)
+            same = node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear")
+            self._shapes[name] = self.shape(node.input[0]) if node is not None and same else self.value(name).shape
         return self._shapes[name]
 
     def value(self, name: str) -> Array:

@@ -1,16 +1,35 @@
 """`sgt export`: a run -> A2B.onnx and B2A.onnx in it, checked."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stylegan_tool import __version__
-from stylegan_tool.errors import InputError, OutputError, UsageError
+from stylegan_tool.errors import InputError, ModelError, OutputError, UsageError
 from stylegan_tool.model_info import DIRECTIONS, SCHEMA, Direction, ModelInfo
 from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import say
 from stylegan_train.config import TrainConfig, read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+
+    from stylegan_export.precision import Pictures
+    from stylegan_tool.pixels import Batch
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What precision is asked for, and with which pictures."""
+
+    precision: str
+    calibrate: Path | None
+    force: bool
+
 
 CHECKPOINTS = {"latest": "checkpoint.pt", "best": "checkpoint_best.pt"}
 
@@ -18,12 +37,26 @@ CHECKPOINTS = {"latest": "checkpoint.pt", "best": "checkpoint_best.pt"}
 def export(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run folder. [the newest in runs/]", show_default=False),
+        typer.Argument(
+            metavar="[RUN|MODEL]",
+            help="A run folder, or a model to bring to another precision. [the newest in runs/]",
+            show_default=False,
+        ),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX: the default, and so far the only format.")] = True,
     checkpoint: Annotated[
         str, typer.Option(metavar="latest|best", help="best: of the epoch that was best in validation.")
     ] = "latest",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="fp32|fp16|int8", help="fp16: half the size, for GPUs. int8: faster on CPUs, coarser."),
+    ] = "fp32",
+    calibrate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For int8: pictures such as those to be stylised.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep a model that is further from PyTorch than allowed.")
+    ] = False,
     data_license: Annotated[
         str, typer.Option(metavar="TEXT", help="Licence of the training pictures, kept in the models.")
     ] = "not stated",
@@ -36,11 +69,26 @@ def export(
 
     sgt export --checkpoint best            its best epoch instead of its last
 
+    sgt export --precision int8 --calibrate photos/
+
+    sgt export vangogh --precision int8 --calibrate photos/   installs vangogh-int8
+
     Then: sgt images PICTURES OUT --direction A2B
     """
+    if precision not in ("fp32", "fp16", "int8"):
+        raise UsageError(f"--precision {precision} is unknown", hint="Use fp32, fp16 or int8.")
+    if (precision == "int8") != (calibrate is not None):
+        raise UsageError(
+            "--precision int8 and --calibrate DIR go together",
+            hint="Name a folder of pictures such as those to be stylised: --precision int8 --calibrate photos/",
+        )
+    lowering = Lowering(precision, calibrate, force)
     if checkpoint not in CHECKPOINTS:
         raise UsageError(f"--checkpoint {checkpoint} is unknown", hint="Use latest or best.")
     folder = find_run(run) if run is not None else _newest_run()
+    if run is not None and precision != "fp32" and not (folder / "config.json").is_file():
+        _export_model(run, lowering)
+        return
     config = read_config(folder / "config.json")
     path = folder / CHECKPOINTS[checkpoint]
     if checkpoint == "best" and not path.is_file():
@@ -48,7 +96,7 @@ def export(
             f"No best checkpoint: {path} (kept where the data set has testA and testB, from the first validation on)",
             hint=f"Export the latest one: sgt export {folder}",
         )
-    _export_run(path, config, data_license)
+    _export_run(path, config, data_license, lowering)
 
 
 def _newest_run() -> Path:
@@ -85,13 +133,15 @@ def _model_info(config: TrainConfig, direction: Direction, folder: Path, data_li
     )
 
 
-def _export_run(path: Path, config: TrainConfig, data_license: str) -> None:
+def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lowering) -> None:
     # Only now: --help and a wrong folder answer without waiting for torch.
-    from dataclasses import replace
+    import torch
 
     from stylegan_export.parity import measure_parity
+    from stylegan_export.precision import read_pictures
     from stylegan_export.to_onnx import build_onnx, write_onnx
     from stylegan_train.checkpoint import load_generator, read_plain
+    from stylegan_train.networks import SIZE_MULTIPLE
 
     folder = path.parent
     checkpoint = read_plain(path)
@@ -100,6 +150,7 @@ def _export_run(path: Path, config: TrainConfig, data_license: str) -> None:
             f"No checkpoint of `sgt train`: {path} lacks {', '.join(sorted(missing))}",
             hint="Name a run folder that `sgt train` made, such as runs/photo2vangogh-001.",
         )
+    pictures = read_pictures(lowering.calibrate, SIZE_MULTIPLE)
     # Both are checked before either takes its place: no old file stands beside a new one.
     parts = {direction: folder / f".{direction}.part.onnx" for direction in DIRECTIONS}
     try:
@@ -111,10 +162,14 @@ def _export_run(path: Path, config: TrainConfig, data_license: str) -> None:
             write_onnx(model, info.to_metadata(), part)
             parity = measure_parity(generator, part, f"{direction}.onnx")
             info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
+            with torch.inference_mode():
+                expected = [generator(torch.from_numpy(picture)).numpy() for picture in pictures.held]
+            model, info, words = _lower(model, info, lowering, pictures, expected)
             write_onnx(model, info.to_metadata(), part)
+            differs = words or f"differs from torch by {parity.max_abs:.1e} at most"
             say(
                 f"{folder / f'{direction}.onnx'}: {info.source} -> {info.target}, {part.stat().st_size / 1e6:.1f} MB, "
-                f"after epoch {checkpoint['epoch']}; differs from torch by {parity.max_abs:.1e} at most"
+                f"after epoch {checkpoint['epoch']}; {differs}"
             )
         for direction, part in parts.items():
             part.replace(folder / f"{direction}.onnx")
@@ -127,3 +182,74 @@ def _export_run(path: Path, config: TrainConfig, data_license: str) -> None:
         for part in parts.values():
             part.unlink(missing_ok=True)
     say(f"Use it: sgt images PICTURES OUT --to {config.domain_b} --model {folder}")
+
+
+def _lower(
+    model: "onnx.ModelProto", info: ModelInfo, lowering: Lowering, pictures: "Pictures", expected: "Sequence[Batch]"
+) -> "tuple[onnx.ModelProto, ModelInfo, str]":
+    """Bring a model to the precision that is asked for; measure it on pictures that it was not calibrated with.
+
+    Args:
+        expected: what the pictures held back should become, in float32.
+
+    Returns:
+        The model, its description with the figures, and what to say of it; empty for fp32.
+
+    Raises:
+        ModelError: it is further from that than allowed.
+    """
+    from stylegan_export.precision import LEAST_PSNR_DB, Accuracy, lower, run_all
+
+    words = ""
+    if lowering.precision != "fp32":
+        model, words = lower(model, lowering.precision, pictures)
+    accuracy = Accuracy.of(run_all(model, pictures.held), expected)
+    info = replace(
+        info,
+        precision=lowering.precision,
+        parity_mean_abs=f"{accuracy.mean / 127.5:.2e}",
+        parity_psnr_db=f"{accuracy.psnr_db:.1f}",
+    )
+    if lowering.precision == "fp32":
+        return model, info, ""
+    least = LEAST_PSNR_DB[lowering.precision]
+    figures = (
+        f"differs from PyTorch by {accuracy.mean:.2g}/255 on average and {accuracy.largest:.0f}/255 at most, "
+        f"{accuracy.psnr_db:.0f} dB, on {len(expected)} pictures"
+    )
+    if accuracy.psnr_db < least and not lowering.force:
+        raise ModelError(
+            f"in {lowering.precision} it {figures}; less than {least:.0f} dB is refused",
+            hint="Calibrate with pictures more like those to be stylised, use fp16, or keep it all the same: --force",
+        )
+    checked = f"{len(expected)} pictures of at most {max(max(one.shape[2:]) for one in expected)} pixels"
+    info = replace(info, parity_max_abs=f"{accuracy.largest / 127.5:.2e}", parity_checked=checked)
+    return model, info, "; ".join(part for part in (words, figures) if part)
+
+
+def _export_model(name: str, lowering: Lowering) -> None:
+    """Install another precision of a model of ours, as NAME-fp16 or NAME-int8."""
+    import onnx
+
+    from stylegan_export.precision import read_pictures, run_all
+    from stylegan_tool.installed import check_free, install_model
+    from stylegan_tool.models import load_models
+
+    models = load_models(name)
+    made = f"{Path(name).stem}-{lowering.precision}"
+    for model in models:
+        if not model.info.schema or model.info.layout or model.info.precision not in ("", "fp32"):
+            raise ModelError(
+                f"{model.path} is not one of ours in fp32, which alone can be brought to another precision",
+                hint="Name a run, a style that ships, or a model by sgt import.",
+            )
+    check_free(made, [model.info.direction for model in models], overwrite=lowering.force)
+    for model in models:
+        graph = onnx.load(model.path)
+        pictures = read_pictures(lowering.calibrate, model.info.size_multiple)
+        lowered, info, words = _lower(graph, model.info, lowering, pictures, run_all(graph, pictures.held))
+        del lowered.metadata_props[:]
+        onnx.helper.set_model_props(lowered, replace(info, style=made).to_metadata())
+        path = install_model(made, info.direction, lowered.SerializeToString(), overwrite=lowering.force)
+        say(f"{path}: {info.source} -> {info.target}, {path.stat().st_size / 1e6:.1f} MB; {words}")
+    say(f"Use it: sgt images PICTURES OUT --model {made}")
