@@ -34,6 +34,8 @@ Vector: TypeAlias = NDArray[np.float64]
 # with room for the few roundings of a sum. Dividing by such a deviation would blow up rounding, up to 316 times
 # in each normalisation of a flat picture.
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
+# A deviation that is small enough against the mean for sums in float64 to lose digits that count.
+_NEARLY = 1e-3
 # An origin that every stride and scale up to 2^12 * 3^3 * 5 * 7 divides: what becomes of it is a tensor's scale.
 _PROBE = 2**12 * 3**3 * 5 * 7
 
@@ -57,9 +59,15 @@ class Statistics:
         measured.count = values.shape[1] * values.shape[2]
         for i, plane in enumerate(values):
             # OpenCV adds in float64; it wants rows without gaps in float32.
-            mean, deviation = cv2.meanStdDev(plane if plane.dtype == np.float32 else plane.astype(np.float32))
-            measured.mean[i] = mean[0, 0]
-            measured.squares[i] = deviation[0, 0] ** 2 * measured.count
+            wide = plane if plane.dtype == np.float32 else plane.astype(np.float32)
+            mean, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(wide))
+            if 0 < deviation < _NEARLY * abs(mean):
+                # The mean square less the squared mean leaves rounding of the sums: measured from a value close by.
+                near = wide[0, 0]
+                mean, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(wide - near))
+                mean += float(near)
+            measured.mean[i] = mean
+            measured.squares[i] = deviation**2 * measured.count
         return measured
 
     def add(self, other: "Statistics") -> None:

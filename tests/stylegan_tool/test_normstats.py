@@ -147,3 +147,20 @@ def test_an_optional_output_that_nobody_takes_is_no_tensor(tmp_path: Path) -> No
     model = cut(path)
     assert "" not in model.level
     assert model.halo(model.stages(())[0]) == 1
+
+
+@pytest.mark.parametrize("size", [(27, 48), (512, 768), (1080, 1920)])
+def test_a_constant_plane_has_no_deviation(size: tuple[int, int]) -> None:
+    """Sums of equal values leave rounding, which normalising would blow up to a pattern."""
+    values = np.random.default_rng(0).normal(0, 1, 20).astype(np.float32)
+    planes = np.broadcast_to(values[:, None, None], (20, *size)).copy()
+    measured = Statistics.of(planes)
+    assert not measured.variance.any()
+    np.testing.assert_array_equal(measured.mean, values.astype(np.float64))
+
+
+def test_a_single_step_on_a_large_plane_is_measured() -> None:
+    plane = np.full((1, 1080, 1920), -0.7, np.float32)
+    plane[0, 500, 700] += 2 / 255
+    measured = Statistics.of(plane)
+    assert measured.variance[0] == pytest.approx(plane[0].astype(np.float64).var(), rel=1e-4)
