@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.bench_precision import bench_precision
 from bench.bench_steady import bench_steady
 from bench.bench_tiles import bench_tiles, photo
 from bench.bench_training import bench_training
@@ -74,6 +75,7 @@ def main() -> None:
         lambda: bench_pictures(session),
         lambda: bench_tiles(session),
         lambda: bench_film(session),
+        bench_precision,
         bench_steady,
         bench_training,
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from stylegan_tool import __version__
-from stylegan_tool.errors import SgtError
+from stylegan_tool.errors import MissingError, SgtError
 from stylegan_tool.models import bundled_styles
 from stylegan_tool.session import (
     LABELS,
@@ -74,6 +74,15 @@ def _version_lines() -> list[str]:
     ]
 
 
+def _openvino_line() -> str:
+    try:
+        from stylegan_tool import openvino_engine
+    except MissingError:
+        return "not installed; on CPUs it is faster: pip install 'stylegan-tool[openvino]'"
+    kind = "bfloat16" if openvino_engine.has_bfloat16() else "float32: this CPU has no fast bfloat16"
+    return f"{openvino_engine.version()}, {kind}; --provider openvino"
+
+
 def _provider_lines() -> tuple[list[str], bool]:
     lines, cpu_works = [], False
     for name in available_providers():
@@ -92,6 +101,7 @@ def _provider_lines() -> tuple[list[str], bool]:
         else:
             need = f"; its libraries did not load: {_GPU_LINE}" if name in ("cuda", "tensorrt") else ""
             lines.append(f"{LABELS[name]:<15} does not load: the convolution ran on {LABELS[ran_on]}{need}")
+    lines.append(f"{'OpenVINO':<15} {_openvino_line()}")
     if gpu_driver_problem() is None and "cuda" not in available_providers():
         lines.append(f"There is an NVIDIA GPU, but the installed ONNX Runtime has no CUDA: {_GPU_LINE}")
     return lines, cpu_works

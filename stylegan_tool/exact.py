@@ -377,7 +377,10 @@ class ExactModel:
         key = ((*stage.taken, "->", *stage.made), threads, share_memory)
         if key not in self._parts:
             model = self.cut.stage_model(stage)
-            self._parts[key] = self.session.open_part(model, threads=threads, share_memory=share_memory)
+            precise = self.cut.image in stage.taken
+            self._parts[key] = self.session.open_part(
+                model, threads=threads, share_memory=share_memory, precise=precise
+            )
         return self._parts[key]
 
     def _run_pass(

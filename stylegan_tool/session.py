@@ -1,4 +1,4 @@
-"""Opens a model and chooses where it runs: the only file that imports onnxruntime.
+"""Opens a model and chooses what runs it and where: the only file that imports onnxruntime.
 
 Batches: float32 (N,3,H,W) in [-1,1]; see pixels.py.
 """
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -50,6 +50,8 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 LABELS = {"cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "CoreML", "dml": "DirectML", "cpu": "CPU"}
+# Another engine than ONNX Runtime, for CPUs; only by name, since an extra installs it.
+OPENVINO = "openvino"
 # TensorRT compiles an engine for each shape, for minutes: only by name.
 _AUTO = ("cuda", "coreml", "dml")
 
@@ -169,6 +171,46 @@ def _create(
         ) from error
 
 
+class Engine(Protocol):
+    """What runs a graph: ONNX Runtime or OpenVINO.
+
+    Attributes:
+        inputs, outputs: names in the graph.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs, in order."""
+
+
+class OrtEngine:
+    """A graph in ONNX Runtime."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self.inputs: list[str] = [one.name for one in session.get_inputs()]
+        self.outputs: list[str] = [one.name for one in session.get_outputs()]
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs, in order."""
+        made: list[NDArray[Any]] = self._session.run(None, inputs)
+        return made
+
+
+def _open_openvino(model: Path | bytes, name: str, *, precise: bool = False) -> Engine:
+    from stylegan_tool.openvino_engine import OpenVinoEngine
+
+    try:
+        return OpenVinoEngine(model, precise=precise)
+    except RuntimeError as error:
+        raise ModelError(
+            f"OpenVINO cannot open {name}: {_first_line(error)}",
+            hint="Leave --provider openvino out: ONNX Runtime may know its operators.",
+        ) from error
+
+
 class Session:
     """A model, opened on a provider.
 
@@ -199,7 +241,9 @@ class Session:
             ModelError: it is no model, or how it takes pictures cannot be found out (see adapt.py).
             MissingError: `require_gpu`, and it would run on the CPU.
         """
-        choice = choose_provider(provider)
+        if require_gpu and provider == OPENVINO:
+            raise _no_gpu("--provider openvino runs on the CPU")
+        choice = ProviderChoice(OPENVINO) if provider == OPENVINO else choose_provider(provider)
         self.note = choice.note
         if require_gpu and choice.name == "cpu":
             raise _no_gpu(choice.note or "no GPU was found")
@@ -207,19 +251,31 @@ class Session:
         adapted = adapt(path, inputs or {}, input_value, stated)
         self.info, self.source = adapted.info, adapted.source
         self.reading = adapted.interface.describe() if adapted.interface is not None else ""
-        self._session = _create(self.source, _session_options(), _provider_list(choice.name), name=str(path))
-        loaded = self._session.get_providers()
-        self.provider = choice.name if PROVIDERS[choice.name] in loaded else "cpu"
-        if self.provider != choice.name:
-            self.note = f"{LABELS[choice.name]} did not load (see `sgt doctor`); running on the CPU"
+        self.provider = choice.name
+        self._engine = self._open(require_gpu=require_gpu)
+
+    def _open(self, *, require_gpu: bool) -> Engine:
+        """Open the model, and note where it really runs."""
+        if self.provider == OPENVINO:
+            return _open_openvino(self.source, str(self.path))
+        wanted = self.provider
+        session = _create(self.source, _session_options(), _provider_list(wanted), name=str(self.path))
+        if PROVIDERS[wanted] not in session.get_providers():
+            self.provider = "cpu"
+            self.note = f"{LABELS[wanted]} did not load (see `sgt doctor`); running on the CPU"
             if require_gpu:
                 raise _no_gpu(self.note)
-        self._input: str = self._session.get_inputs()[0].name
+        return OrtEngine(session)
 
     @property
     def label(self) -> str:
-        """The provider's name for people: 'CPU', 'CUDA'."""
-        return LABELS[self.provider]
+        """The provider's name for people: 'CPU', 'CUDA', 'CPU by OpenVINO'."""
+        return "CPU by OpenVINO" if self.provider == OPENVINO else LABELS[self.provider]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs elsewhere than on the CPU."""
+        return self.provider not in ("cpu", OPENVINO)
 
     def run(self, batch: Batch) -> Batch:
         """Return the model's output for `batch`; its sides are as the model makes them.
@@ -229,27 +285,33 @@ class Session:
         """
         height, width = batch.shape[2:]
         result: Batch = _run(
-            self._session, {self._input: batch}, f"{self.path.name} failed on {width}x{height} pixels"
+            self._engine, {self._engine.inputs[0]: batch}, f"{self.path.name} failed on {width}x{height} pixels"
         )[0]
         return result
 
-    def open_part(self, model: bytes, *, threads: int | None = None, share_memory: bool = False) -> "Part":
+    def open_part(
+        self, model: bytes, *, threads: int | None = None, share_memory: bool = False, precise: bool = False
+    ) -> "Part":
         """Open a piece of this model's graph on the provider that this session runs on.
 
         Args:
             threads: for the CPU: how many it uses by itself; by default all.
             share_memory: keep its working memory for all parts opened so, to the end of the program.
+            precise: compute in float32 where the engine would rather take less: a dark picture's few steps near -1 are
+                lost in bfloat16, and the first normalisation would blow up what is left.
         """
-        options = _part_options(threads, share_memory=share_memory)
         name = f"a stage of {self.path.name}"
-        return Part(_create(model, options, _provider_list(self.provider), name=name), self.path.name)
+        if self.provider == OPENVINO:
+            return Part(_open_openvino(model, name, precise=precise), self.path.name)
+        options = _part_options(threads, share_memory=share_memory)
+        return Part(OrtEngine(_create(model, options, _provider_list(self.provider), name=name)), self.path.name)
 
 
 class Part:
     """A piece of a model's graph; may be run from several threads at once."""
 
-    def __init__(self, session: ort.InferenceSession, name: str) -> None:
-        self._session = session
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
         self._name = name
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -259,17 +321,17 @@ class Part:
             MemoryShortError: memory ran out.
             ComputeError: the provider failed.
         """
-        made = _run(self._session, inputs, f"{self._name} failed on a tile")
-        return dict(zip((one.name for one in self._session.get_outputs()), made, strict=True))
+        made = _run(self._engine, inputs, f"{self._name} failed on a tile")
+        return dict(zip(self._engine.outputs, made, strict=True))
 
 
 # How ONNX Runtime's allocators, CUDA and the C++ library say that memory ran out.
 _SHORT = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "available memory of", "alloc_failed")
 
 
-def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[Any]], failed: str) -> list[NDArray[Any]]:
+def _run(engine: Engine, inputs: dict[str, NDArray[Any]], failed: str) -> list[NDArray[Any]]:
     try:
-        made: list[NDArray[Any]] = session.run(None, inputs)
+        return engine.run(inputs)
     except Exception as error:  # as in _create
         if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _SHORT):
             raise MemoryShortError(
@@ -278,7 +340,6 @@ def _run(session: ort.InferenceSession, inputs: dict[str, NDArray[Any]], failed:
         raise ComputeError(
             f"{failed}: {_first_line(error)}", hint="If memory ran out, use smaller tiles: --tile 512"
         ) from error
-    return made
 
 
 def _no_gpu(reason: str) -> MissingError:
@@ -309,7 +370,8 @@ def input_value(text: str, one: ValueInfo, takes: str) -> NDArray[Any]:
     image = read_picture(Path(picture)).image
     size = (interface.width or image.shape[1], interface.height or image.shape[0])
     batch = to_batch(cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
-    made = _run(session, {session.get_inputs()[0].name: batch}, f"{path} failed on {picture}")[0]
+    engine = OrtEngine(session)
+    made = _run(engine, {engine.inputs[0]: batch}, f"{path} failed on {picture}")[0]
     return fit_value(made, one, text)
 
 

@@ -281,7 +281,7 @@ class Stylizer:
         if self._side is not None and max(height, width) > self._side:
             return "exact"
         fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._memory_bytes
-        if self.session.provider != "cpu" and fits:
+        if self.session.on_gpu and fits:
             return "plain"  # a GPU normalises well, and between stages activations would leave it
         if fits and not self._can_be_cut():
             return "plain"

@@ -21,6 +21,7 @@ BANNED = {
 ONLY_IN = {
     "onnxruntime": {"session.py"},
     "onnx": {"adapt.py", "anatomy.py", "interface.py", "norm_fusion.py", "normstats.py", "operators.py"},
+    "openvino": {"openvino_engine.py"},
     "av": {"video.py"},
     "rich": {"progress.py"},
 }

@@ -7,7 +7,7 @@ import typer
 from stylegan_tool.model_info import Direction
 from stylegan_tool.options import TileStatistics
 
-ProviderName: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "dml"]
+ProviderName: TypeAlias = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "dml"]
 
 DirectionOption: TypeAlias = Annotated[
     Direction | None,

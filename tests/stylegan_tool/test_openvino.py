@@ -1,0 +1,104 @@
+"""OpenVINO in place of ONNX Runtime: one interface, the same pictures within a stated distance, exact tiles."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from stylegan_tool.__main__ import main
+from stylegan_tool.errors import MissingError
+from stylegan_tool.image_files import read_picture
+from stylegan_tool.models import choose_model
+from stylegan_tool.openvino_engine import OpenVinoEngine
+from stylegan_tool.options import TileOption
+from stylegan_tool.session import Session
+from stylegan_tool.stylize import Stylizer
+from tests.models import REPOSITORY, make_info, write_blur_model
+
+OFF = TileOption("off")
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(choose_model("vangogh", to="vangogh").path, provider="openvino")
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    image = read_picture(REPOSITORY / "examples" / "pictures" / "cat.jpg").image
+    return cv2.resize(image, (300, 200), interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
+def test_the_picture_is_the_same_within_bfloat16(session: Session, photo: NDArray[np.uint8]) -> None:
+    other = Session(session.path, provider="cpu")
+    apart = np.abs(Stylizer(session, OFF)(photo).astype(int) - Stylizer(other, OFF)(photo))
+    assert apart.mean() < 1
+    assert apart.max() < 32
+    assert session.label == "CPU by OpenVINO"
+    assert not session.on_gpu
+
+
+def test_tiles_equal_the_untiled_picture(session: Session, photo: NDArray[np.uint8]) -> None:
+    tiled = Stylizer(session, TileOption("fixed", 160))(photo)
+    assert np.abs(tiled.astype(int) - Stylizer(session, OFF)(photo)).max() <= 1
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (200, 30, 90)])
+def test_a_flat_picture_stays_flat(session: Session, colour: tuple[int, int, int]) -> None:
+    made = Stylizer(session, OFF)(np.full((130, 210, 3), colour, np.uint8))
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_dark_picture_keeps_its_forms(session: Session, photo: NDArray[np.uint8]) -> None:
+    """Near -1, bfloat16 has half a step of 8 bits: the first stage must not be computed in it."""
+    dark = (photo // 40).astype(np.uint8)
+    other = Session(session.path, provider="cpu")
+    apart = np.abs(Stylizer(session, OFF)(dark).astype(int) - Stylizer(other, OFF)(dark))
+    assert apart.mean() < 6
+
+
+def test_results_of_one_run_outlive_the_next(tmp_path: Path) -> None:
+    engine = OpenVinoEngine(write_blur_model(tmp_path / "blur.onnx", 2, make_info("A2B")))
+    ones, nils = (np.full((1, 3, 16, 16), value, np.float32) for value in (1, 0))
+    (first,) = engine.run({engine.inputs[0]: ones})
+    engine.run({engine.inputs[0]: nils})
+    assert first.min() > 0.9
+
+
+def test_a_damaged_model_is_exit_code_4(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_blur_model(in_folder / "blur.onnx", 2, make_info("A2B"))
+    path.write_bytes(path.read_bytes().replace(b"Conv", b"Canv"))
+    assert cv2.imwrite(str(in_folder / "in.png"), np.zeros((20, 20, 3), np.uint8))
+    assert main(["images", "in.png", "out.png", "--model", str(path), "--provider", "openvino"]) == 4
+    assert "OpenVINO cannot open" in capsys.readouterr().err
+    assert not Path("out.png").exists()
+
+
+def test_it_is_no_gpu() -> None:
+    with pytest.raises(MissingError, match="runs on the CPU"):
+        Session(choose_model("vangogh").path, provider="openvino", require_gpu=True)
+
+
+def test_where_it_is_missing_the_line_that_installs_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "openvino.py").write_text("raise ImportError\n")
+    code = (
+        "from stylegan_tool.__main__ import main; import sys\n"
+        "sys.exit(main(['images', 'absent', 'out', '--provider', 'openvino']))"
+    )
+    (tmp_path / "absent").mkdir()
+    assert cv2.imwrite(str(tmp_path / "absent" / "a.png"), np.zeros((20, 20, 3), np.uint8))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY}", "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert "pip install 'stylegan-tool[openvino]'" in done.stderr
+
+
+def test_without_being_asked_for_it_is_not_loaded() -> None:
+    code = "import sys, stylegan_tool.session, stylegan_tool.stylize; assert 'openvino' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
