@@ -116,6 +116,13 @@ def test_an_installed_model_is_not_replaced_unasked(tmp_path: Path) -> None:
     import_checkpoints([path], overwrite=True, say=lambda line: None)
 
 
+def test_a_checkpoint_of_ours_is_imported_with_what_its_run_knows(trained: Path) -> None:
+    import_checkpoints([trained / "checkpoint.pt"], say=lambda line: None)
+    model = choose_model(trained.name, to="vangogh")
+    assert (model.info.direction, model.info.source, model.info.upsampling) == ("A2B", "photo", "nearest")
+    assert [one.info.target for one in load_models(trained.name)] == ["vangogh", "photo"]
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
 def test_old_and_new_files_are_read(tmp_path: Path, *, zipped: bool) -> None:
     path = tmp_path / "style_monet.pth"
@@ -183,9 +190,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, error: type[Exc
         pytest.param(lambda: {"mlp_0.0.weight": torch.zeros(3)}, "netF", id="CUT's netF"),
         pytest.param(lambda: {"conv1.weight": torch.zeros(3)}, "first entries are conv1.weight", id="something else"),
         pytest.param(dict, "it is empty", id="nothing"),
-        pytest.param(
-            lambda: {"gen_ab": {}, "gen_ba": {}, "epoch": 1}, "knows more of it than its weights", id="one of ours"
-        ),
+        pytest.param(lambda: {"gen_ab": {}, "gen_ba": {}, "epoch": 1}, "without the config.json", id="ours, moved"),
     ],
 )
 def test_what_is_no_generator_is_named(tmp_path: Path, content: Any, message: str) -> None:
