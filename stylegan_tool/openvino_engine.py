@@ -62,6 +62,6 @@ class OpenVinoEngine:
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
         request = self._local.request
-        request.infer({name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        request.infer({name: np.ascontiguousarray(value) for name, value in inputs.items()}, share_inputs=True)
         # Copies: the next run writes to the same memory.
         return [request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))]
