@@ -475,6 +475,14 @@ def test_the_order_of_channels_is_kept(tmp_path: Path, noise_image: Image) -> No
     assert np.abs(made - _tinted(noise_image, "BGR", "0..1")).max() <= 0.51
 
 
+def test_domains_may_be_stated(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _animegan(in_folder / "hayao.onnx")
+    assert main(["models", "add", str(path), "--from", "photo", "--to", "anime"]) == 0
+    assert choose_model("hayao", to="anime").describe() == "photo -> anime (A2B), model hayao"
+    assert main(["models", "add", str(path), "--name", "other", "--to", "anime"]) == 2
+    assert "go together" in capsys.readouterr().err
+
+
 def test_a_run_is_added_both_ways(both_ways: Path) -> None:
     add_model(str(both_ways), "mine", Stated(), {}, overwrite=False)
     assert choose_model("mine", to="photo").info.direction == "B2A"
