@@ -199,6 +199,25 @@ def test_what_is_no_picture_is_refused(
         Session(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        pytest.param("style.pth", b"PK", "sgt import", id="a checkpoint"),
+        pytest.param("photo.jpg", b"\xff\xd8\xff\xe0", "sgt models list", id="a picture"),
+        pytest.param("empty.onnx", b"", "sgt models list", id="an empty file"),
+    ],
+)
+def test_what_is_no_onnx_is_said(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, hint: str
+) -> None:
+    (in_folder / name).write_bytes(content)
+    _write_png(in_folder / "in.png", _picture(20, 20))
+    assert main(["images", "in.png", "out.png", "--model", name]) == 4
+    message = capsys.readouterr().err
+    assert name in message
+    assert hint in message
+
+
 # Networks as others build them -----------------------------------------------------------------------------
 
 
