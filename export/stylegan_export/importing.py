@@ -51,6 +51,7 @@ class _Candidate:
     network: ModelInfo  # what is known of it by its weights
     words: str  # the same for people
     origin: Origin
+    key: str = ""  # in the file
 
 
 def origin_of(path: Path, key: str = "") -> Origin:
@@ -137,12 +138,13 @@ def _candidates(path: Path) -> list[_Candidate]:
         origin = origin_of(path, key)
         if domain is not None:
             origin = replace(origin, direction="", source="", target=domain[1])
-        found.append(_Candidate(path, generator, _network_info(traits), traits.describe(), origin))
+        found.append(_Candidate(path, generator, _network_info(traits), traits.describe(), origin, key))
     if not found:
         reason = reasons[0] if reasons else _what_else(content)
         raise ModelError(
             f"Not imported: {path}: {reason}", hint="Name the file of a generator, such as latest_net_G_A.pth."
         )
+    found = _averaged(found)
     return _pair(found) if len(found) == 2 and all(one.origin.target for one in found) else found
 
 
@@ -162,6 +164,13 @@ def _own(path: Path, content: dict[str, Any]) -> list[_Candidate]:
         words = f"{config.ngf} filters, {config.n_blocks} blocks, by sgt train"
         candidates.append(_Candidate(path, load_generator(content[key], config), info, words, origin))
     return candidates
+
+
+def _averaged(found: list[_Candidate]) -> list[_Candidate]:
+    """Of the same generator with and without averaged weights, return the former: it is what results were made with."""
+    averaged = [one for one in found if "ema" in one.key.lower()]
+    ways = {one.origin for one in averaged}
+    return [one for one in found if one in averaged or one.origin not in ways]
 
 
 def _pair(found: list[_Candidate]) -> list[_Candidate]:

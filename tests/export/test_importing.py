@@ -123,6 +123,25 @@ def test_a_checkpoint_of_ours_is_imported_with_what_its_run_knows(trained: Path)
     assert [one.info.target for one in load_models(trained.name)] == ["vangogh", "photo"]
 
 
+def test_averaged_weights_are_preferred(tmp_path: Path) -> None:
+    plain, averaged = _network(0), _network(1)
+    content = {"params": plain.state_dict(), "params_ema": averaged.state_dict()}
+    (made,) = import_checkpoints([_save(tmp_path / "style_monet.pth", content)], say=lambda line: None)
+    batch = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 40)).astype(np.float32)
+    with torch.inference_mode():
+        expected = averaged(torch.from_numpy(batch)).numpy()
+    assert np.abs(Session(made).run(batch) - expected).max() <= 1e-4
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = _save(tmp_path / "style_monet.pth", _network().state_dict())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged"):
+        import_checkpoints([path], say=lambda line: None)
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
 def test_old_and_new_files_are_read(tmp_path: Path, *, zipped: bool) -> None:
     path = tmp_path / "style_monet.pth"
