@@ -4,6 +4,7 @@ Where the processor has fast bfloat16, products are computed in it and summed in
 is kept between two stages of exact tiles, is float32 all the same.
 """
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import MissingError
 
+# Unless told otherwise, importing OpenVINO writes to ~/intel and sends an event to Google Analytics: nobody who runs a
+# style has agreed to that. Where that package is missing, it goes without, so here it is missing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # what makes an import fail
 try:
     import openvino
 except ImportError as error:

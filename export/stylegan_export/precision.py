@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -301,6 +300,8 @@ def run_all(model: onnx.ModelProto, pictures: Sequence[Batch]) -> list[Batch]:
 
 
 def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime  # not before stylegan_tool, which switches off what it would send
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

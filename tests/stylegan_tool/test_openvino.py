@@ -99,6 +99,25 @@ def test_where_it_is_missing_the_line_that_installs_it_is_said(tmp_path: Path) -
     assert "pip install 'stylegan-tool[openvino]'" in done.stderr
 
 
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_nothing_is_sent_or_noted_about_its_use(provider: str, tmp_path: Path) -> None:
+    """Both engines would: each makes an id in the home folder for it, which must not be there afterwards."""
+    code = (
+        "import sys; from pathlib import Path; from stylegan_tool.session import Session; import numpy as np\n"
+        "Session(Path(sys.argv[1]), provider=sys.argv[2]).run(np.zeros((1, 3, 16, 16), np.float32))\n"
+        "print([name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module])"
+    )
+    model = write_blur_model(tmp_path / "blur.onnx", 2, make_info("A2B"))
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PYTHONPATH": str(REPOSITORY), "PATH": ""}  # without CI, which would hide it
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), provider], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "[]\n"
+    assert list(home.iterdir()) == []
+
+
 def test_without_being_asked_for_it_is_not_loaded() -> None:
     code = "import sys, stylegan_tool.session, stylegan_tool.stylize; assert 'openvino' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
