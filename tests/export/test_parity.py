@@ -15,7 +15,7 @@ from stylegan_train.checkpoint import load_generator, read_plain
 from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 from tests.export.test_to_onnx import SIDES
-from tests.models import write_graph
+from tests.models import make_info, write_graph
 
 
 def _generator(run: Path, name: str) -> Generator:
@@ -92,7 +92,9 @@ def test_a_difference_on_the_picture_alone_is_refused(made_once: Path, added: fl
 
 
 def test_other_sizes_are_refused(made_once: Path, tmp_path: Path) -> None:
-    path = write_graph(tmp_path / "same.onnx", [helper.make_node("Identity", ["image"], ["stylized"])], {}, None)
+    path = write_graph(
+        tmp_path / "same.onnx", [helper.make_node("Identity", ["image"], ["stylized"])], {}, make_info("A2B")
+    )
     with pytest.raises(ModelError, match=r"gives \(1, 3, 33, 47\)"):
         measure_parity(_generator(made_once, "gen_ab"), path, "A2B.onnx")
 
@@ -111,7 +113,7 @@ def test_a_file_that_turns_black_into_nan_is_refused(tmp_path: Path) -> None:
         helper.make_node("Div", ["image", "above_black"], ["stylized"]),
     ]
     constants: dict[str, NDArray[np.generic]] = {"one": np.ones(1, np.float32), "axes": np.array([1, 2, 3])}
-    path = write_graph(tmp_path / "divided.onnx", nodes, constants, None)
+    path = write_graph(tmp_path / "divided.onnx", nodes, constants, make_info("A2B"))
     with pytest.raises(ModelError, match="turns black into NaN") as caught:
         measure_parity(cast("Generator", DividedByBrightest()), path, "A2B.onnx")
     assert caught.value.exit_code == 4
