@@ -57,8 +57,9 @@ class OpenVinoEngine:
         read = _core.read_model(model if isinstance(model, bytes) else str(model))
         precision = "bf16" if has_bfloat16() and not precise else "f32"
         self._compiled = _core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": precision})
-        self.inputs = [port.get_any_name() for port in self._compiled.inputs]
-        self.outputs = [port.get_any_name() for port in self._compiled.outputs]
+        # As they are read: compiling drops casts, and what they took and made are then two names of one thing.
+        self.inputs = [port.get_any_name() for port in read.inputs]
+        self.outputs = [port.get_any_name() for port in read.outputs]
         self._local = threading.local()
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:

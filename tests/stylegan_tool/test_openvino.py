@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import MissingError
@@ -17,7 +18,7 @@ from stylegan_tool.openvino_engine import OpenVinoEngine
 from stylegan_tool.options import TileOption
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
-from tests.models import REPOSITORY, make_info, write_blur_model
+from tests.models import REPOSITORY, make_info, write_blur_model, write_graph
 
 OFF = TileOption("off")
 
@@ -45,6 +46,16 @@ def test_the_picture_is_the_same_within_bfloat16(session: Session, photo: NDArra
 def test_tiles_equal_the_untiled_picture(session: Session, photo: NDArray[np.uint8]) -> None:
     tiled = Stylizer(session, TileOption("fixed", 160))(photo)
     assert np.abs(tiled.astype(int) - Stylizer(session, OFF)(photo)).max() <= 1
+
+
+def test_a_cast_at_the_end_of_a_stage_keeps_its_name(tmp_path: Path) -> None:
+    """Half-precision models end their stages so; compiling drops the cast, and two names are left for one tensor."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Relu", ["half"], ["above"]),
+        helper.make_node("Cast", ["above"], ["stylized"], to=TensorProto.FLOAT),
+    ]
+    assert OpenVinoEngine(write_graph(tmp_path / "half.onnx", nodes, {}, None)).outputs == ["stylized"]
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (200, 30, 90)])
