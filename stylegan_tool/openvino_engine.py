@@ -4,6 +4,7 @@ Where the processor has fast bfloat16, products are computed in it and summed in
 is kept between two stages of exact tiles, is float32 all the same.
 """
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import MissingError
 
+# Unless told otherwise, importing OpenVINO writes to ~/intel and sends an event to Google Analytics: nobody who runs a
+# style has agreed to that. Where that package is missing, it goes without, so here it is missing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # what makes an import fail
 try:
     import openvino
 except ImportError as error:
@@ -53,8 +57,9 @@ class OpenVinoEngine:
         read = _core.read_model(model if isinstance(model, bytes) else str(model))
         precision = "bf16" if has_bfloat16() and not precise else "f32"
         self._compiled = _core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": precision})
-        self.inputs = [port.get_any_name() for port in self._compiled.inputs]
-        self.outputs = [port.get_any_name() for port in self._compiled.outputs]
+        # As they are read: compiling drops casts, and what they took and made are then two names of one thing.
+        self.inputs = [port.get_any_name() for port in read.inputs]
+        self.outputs = [port.get_any_name() for port in read.outputs]
         self._local = threading.local()
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:

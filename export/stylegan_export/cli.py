@@ -1,5 +1,6 @@
 """`sgt export`: a run -> A2B.onnx and B2A.onnx in it, checked."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,7 +139,7 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
     # Only now: --help and a wrong folder answer without waiting for torch.
     import torch
 
-    from stylegan_export.parity import measure_parity
+    from stylegan_export.parity import LIMIT, measure_parity
     from stylegan_export.precision import read_pictures
     from stylegan_export.to_onnx import build_onnx, write_onnx
     from stylegan_train.checkpoint import load_generator, read_plain
@@ -161,16 +162,16 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
             part = parts[direction]
             model = build_onnx(generator)
             write_onnx(model, info.to_metadata(), part)
-            parity = measure_parity(generator, part, f"{direction}.onnx")
+            limit = math.inf if lowering.force else LIMIT
+            parity = measure_parity(generator, part, f"{direction}.onnx", limit=limit)
             info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
             with torch.inference_mode():
                 expected = [generator(torch.from_numpy(picture)).numpy() for picture in pictures.held]
-            model, info, words = _lower(model, info, lowering, pictures, expected)
+            model, info, words = _lower(model, info, lowering, pictures, expected, "torch")
             write_onnx(model, info.to_metadata(), part)
-            differs = words or f"differs from torch by {parity.max_abs:.1e} at most"
             say(
                 f"{folder / f'{direction}.onnx'}: {info.source} -> {info.target}, {part.stat().st_size / 1e6:.1f} MB, "
-                f"after epoch {checkpoint['epoch']}; {differs}"
+                f"after epoch {checkpoint['epoch']}; {words}"
             )
         for direction, part in parts.items():
             part.replace(folder / f"{direction}.onnx")
@@ -186,24 +187,35 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
 
 
 def _lower(
-    model: "onnx.ModelProto", info: ModelInfo, lowering: Lowering, pictures: "Pictures", expected: "Sequence[Batch]"
+    model: "onnx.ModelProto",
+    info: ModelInfo,
+    lowering: Lowering,
+    pictures: "Pictures",
+    expected: "Sequence[Batch]",
+    reference: str,
 ) -> "tuple[onnx.ModelProto, ModelInfo, str]":
     """Bring a model to the precision that is asked for; measure it on pictures that it was not calibrated with.
 
     Args:
         expected: what the pictures held back should become, in float32.
+        reference: who says so, for people.
 
     Returns:
-        The model, its description with the figures, and what to say of it; empty for fp32.
+        The model, its description with the figures, and what to say of it.
 
     Raises:
-        ModelError: it is further from that than allowed.
+        ModelError: it is further from that than allowed, or gives no finite numbers.
     """
-    from stylegan_export.precision import LEAST_PSNR_DB, Accuracy, lower, run_all
+    from stylegan_export.precision import LEAST_PSNR_DB, Accuracy, is_finite, lower, run_all
 
-    words = ""
+    words, name = "", info.direction or "the model"
     if lowering.precision != "fp32":
         model, words = lower(model, lowering.precision, pictures)
+        if not is_finite(model, pictures.held):
+            raise ModelError(
+                f"{name} in {lowering.precision} gives no finite numbers: its values outgrow that",
+                hint="Keep it in fp32, or use another precision.",
+            )
     accuracy = Accuracy.of(run_all(model, pictures.held), expected)
     info = replace(
         info,
@@ -211,18 +223,18 @@ def _lower(
         parity_mean_abs=f"{accuracy.mean / 127.5:.2e}",
         parity_psnr_db=f"{accuracy.psnr_db:.1f}",
     )
-    if lowering.precision == "fp32":
-        return model, info, ""
     least = LEAST_PSNR_DB[lowering.precision]
     figures = (
-        f"differs from PyTorch by {accuracy.mean:.2g}/255 on average and {accuracy.largest:.0f}/255 at most, "
+        f"differs from {reference} by {accuracy.mean:.2g}/255 on average and {accuracy.largest:.2g}/255 at most, "
         f"{accuracy.psnr_db:.0f} dB, on {len(expected)} pictures"
     )
-    if accuracy.psnr_db < least and not lowering.force:
+    if not accuracy.psnr_db >= least and not lowering.force:
         raise ModelError(
-            f"in {lowering.precision} it {figures}; less than {least:.0f} dB is refused",
+            f"{name} in {lowering.precision} {figures}; less than {least:.0f} dB is refused",
             hint="Calibrate with pictures more like those to be stylised, use fp16, or keep it all the same: --force",
         )
+    if lowering.precision == "fp32":
+        return model, info, figures
     checked = f"{len(expected)} pictures of at most {max(max(one.shape[2:]) for one in expected)} pixels"
     info = replace(info, parity_max_abs=f"{accuracy.largest / 127.5:.2e}", parity_checked=checked)
     return model, info, "; ".join(part for part in (words, figures) if part)
@@ -245,12 +257,15 @@ def _export_model(name: str, lowering: Lowering) -> None:
                 hint="Name a run, a style that ships, or a model by sgt import.",
             )
     check_free(made, [model.info.direction for model in models], overwrite=lowering.force)
+    ready = []  # all are checked before any is installed: no old direction stands beside a new one
     for model in models:
         graph = onnx.load(model.path)
         pictures = read_pictures(lowering.calibrate, model.info.size_multiple)
-        lowered, info, words = _lower(graph, model.info, lowering, pictures, run_all(graph, pictures.held))
+        lowered, info, words = _lower(graph, model.info, lowering, pictures, run_all(graph, pictures.held), "fp32")
         del lowered.metadata_props[:]
         onnx.helper.set_model_props(lowered, replace(info, style=made).to_metadata())
-        path = install_model(made, info.direction, lowered.SerializeToString(), overwrite=lowering.force)
+        ready.append((info, lowered.SerializeToString(), words))
+    for info, content, words in ready:
+        path = install_model(made, info.direction, content, overwrite=lowering.force)
         say(f"{path}: {info.source} -> {info.target}, {path.stat().st_size / 1e6:.1f} MB; {words}")
     say(f"Use it: sgt images PICTURES OUT --model {made}")

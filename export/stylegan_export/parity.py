@@ -47,13 +47,13 @@ def _batches(multiple: int) -> Iterator[Batch]:
     yield np.ascontiguousarray(picture[:, :, : cut(PICTURE_SIZE), : cut(PICTURE_SIZE + 60)])
 
 
-def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int = 1) -> Parity:
+def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int = 1, limit: float = LIMIT) -> Parity:
     """Compare the .onnx at `path` with `generator`; messages call it `name`.
 
     Sides are cut to multiples of `multiple`.
 
     Raises:
-        ModelError: they differ by more than LIMIT, or a black picture gives no finite numbers.
+        ModelError: they differ by more than `limit`, or a black picture gives no finite numbers.
     """
     largest_each = []
     with torch.inference_mode():
@@ -69,10 +69,10 @@ def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int
             largest_each.append(np.abs(result - expected).max())
         black = session.run(np.full((1, 3, 64, 64), -1, np.float32))
     largest = float(np.max(largest_each))  # unlike max(), it lets no NaN fall out
-    if not np.isfinite(black).all() or not largest <= LIMIT:
+    if not np.isfinite(black).all() or not largest <= limit:
         what = f"differs from torch by {largest:.2g}" if np.isfinite(black).all() else "turns black into NaN"
         raise ModelError(
-            f"{name} {what} (at most {LIMIT:g} is accepted)",
+            f"{name} {what} (at most {limit:g} is accepted)",
             hint="The file is not kept. Train further or with another --seed, or report it: sgt doctor",
         )
     *noise, (_, _, height, width) = [batch.shape for batch in _batches(multiple)]

@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -32,9 +31,12 @@ from stylegan_tool.image_files import find_pictures, read_picture
 from stylegan_tool.pixels import Batch, to_batch
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# What is refused without --force: the signal-to-noise ratio (of 8-bit pictures) against torch, in dB. Brushwork at
-# 30 dB looks alike side by side, and differs when one is laid over the other; half precision does far better.
-LEAST_PSNR_DB = {"fp32": 80.0, "fp16": 45.0, "int8": 30.0}
+# What is refused without --force: a signal-to-noise ratio (of 8-bit pictures) against torch below that, in dB.
+LEAST_PSNR_DB = {
+    "fp32": 80.0,  # a fortieth of a step: rounding, and nothing else; on noise and odd sizes also parity.LIMIT
+    "fp16": 45.0,  # 1.4 steps: ten bits of mantissa leave less, unless values outgrow half precision
+    "int8": 30.0,  # 8 steps: brushwork looks alike side by side, and differs where one is laid over the other
+}
 # A convolution whose 8 bits alone move the picture by more than that, on average, stays in float; steps of 8 bits.
 _MOST_OF_ONE = 2.0
 # Of the values that are seen, this many percent are inside what 8 bits span; the rest is cut off.
@@ -57,7 +59,7 @@ class Accuracy:
         """Compare results in [-1,1]."""
         apart = np.concatenate([((a - b) * 127.5).ravel() for a, b in zip(made, expected, strict=True)])
         noise = float((apart.astype(np.float64) ** 2).mean())
-        psnr = 10 * np.log10(255**2 / noise) if noise > 0 else np.inf
+        psnr = np.inf if noise == 0 else 10 * np.log10(255**2 / noise)  # NaN of NaN
         return cls(float(np.abs(apart).max()), float(np.abs(apart).mean()), float(psnr))
 
 
@@ -163,7 +165,8 @@ class _Widths:
     def _as_half(self, name: str, before: list[onnx.NodeProto]) -> str:
         if name in self._floats:
             if name not in self._halved:
-                values = numpy_helper.to_array(self._floats[name]).astype(np.float16)
+                with np.errstate(over="ignore"):  # what outgrows it is found out by running it: see is_finite
+                    values = numpy_helper.to_array(self._floats[name]).astype(np.float16)
                 self.made.append(numpy_helper.from_array(values, f"{name}/half"))
                 self._halved[name] = f"{name}/half"
             return self._halved[name]
@@ -203,11 +206,12 @@ def to_int8(model: onnx.ModelProto, pictures: Sequence[Batch]) -> tuple[onnx.Mod
     sample = pictures[: max(1, len(pictures) // 4)]
     expected = run_all(equal, sample)
     kept = []
-    for name in names:
-        alone = _quantize(equal, sample, [other for other in names if other != name])
-        if Accuracy.of(run_all(alone, sample), expected).mean > _MOST_OF_ONE:
-            kept.append(name)
-    return _quantize(equal, pictures, kept), len(kept)
+    with _Quantiser(equal, pictures) as quantize:
+        for name in names:
+            alone = quantize([other for other in names if other != name])
+            if Accuracy.of(run_all(alone, sample), expected).mean > _MOST_OF_ONE:
+                kept.append(name)
+        return quantize(kept), len(kept)
 
 
 def equalise(model: onnx.ModelProto, pictures: Sequence[Batch]) -> None:
@@ -258,40 +262,67 @@ def _measure(
     return [(np.asarray(mean / n), np.maximum(deviation / n, _LEAST_DEVIATION)) for mean, deviation in sums]
 
 
-def _quantize(model: onnx.ModelProto, pictures: Sequence[Batch], kept: Sequence[str]) -> onnx.ModelProto:
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+class _Quantiser:
+    """Brings any of a model's convolutions to 8 bits; the spans of values are found once, which takes the longest."""
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
-        def __init__(self) -> None:
-            self._left = iter(pictures)
+    def __init__(self, model: onnx.ModelProto, pictures: Sequence[Batch]) -> None:
+        self._model = model
+        self._pictures = pictures
+        self._folder = tempfile.TemporaryDirectory(prefix="sgt-")
 
-        def get_next(self) -> dict[str, Batch] | None:
-            picture = next(self._left, None)
-            return None if picture is None else {model.graph.input[0].name: picture}
+    def __enter__(self) -> "_Quantiser":
+        onnx.save(self._model, self._path("float.onnx"))  # a model in memory would be changed
+        return self
 
-    with tempfile.TemporaryDirectory(prefix="sgt-") as folder, _quiet():
-        source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, source)  # a model in memory would be changed
-        quantize_static(
-            str(source),
-            str(path),
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(_CONVOLUTIONS),
-            nodes_to_exclude=list(kept),
-            calibrate_method=CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": _PERCENTILE},
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def _path(self, name: str) -> Path:
+        return Path(self._folder.name) / name
+
+    def __call__(self, kept: Sequence[str]) -> onnx.ModelProto:
+        """Return the model with all convolutions but those named `kept` in 8 bits."""
+        from onnxruntime.quantization import (
+            CalibrationDataReader,
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
         )
-        return onnx.load(path)
+
+        pictures, image = self._pictures, self._model.graph.input[0].name
+
+        class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+            def __len__(self) -> int:
+                return len(pictures)
+
+            def set_range(self, start_index: int, end_index: int) -> None:
+                self._left = iter(pictures[start_index:end_index])
+
+            def get_next(self) -> dict[str, Batch] | None:
+                picture = next(self._left, None)
+                return None if picture is None else {image: picture}
+
+        with _quiet():
+            quantize_static(
+                str(self._path("float.onnx")),
+                str(self._path("int8.onnx")),
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=list(_CONVOLUTIONS),
+                nodes_to_exclude=list(kept),
+                calibrate_method=CalibrationMethod.Percentile,
+                calibration_cache_path=self._path("spans.json"),
+                extra_options={
+                    "CalibPercentile": _PERCENTILE,
+                    "CalibTensorRangeSymmetric": False,  # half of the steps would be for what no ReLU lets through
+                    "CalibStridedMinMax": 1,  # picture by picture: it holds all that a network makes of each at once
+                },
+            )
+        return onnx.load(self._path("int8.onnx"))
 
 
 def run_all(model: onnx.ModelProto, pictures: Sequence[Batch]) -> list[Batch]:
@@ -300,7 +331,15 @@ def run_all(model: onnx.ModelProto, pictures: Sequence[Batch]) -> list[Batch]:
     return [session.run(None, {model.graph.input[0].name: picture})[0] for picture in pictures]
 
 
+def is_finite(model: onnx.ModelProto, pictures: Sequence[Batch]) -> bool:
+    """Return whether `model` makes numbers of all pictures and of a black one, whose channels have no deviation."""
+    black = np.full((1, 3, 64, 64), -1, np.float32)
+    return all(np.isfinite(made).all() for made in run_all(model, [*pictures, black]))
+
+
 def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime  # not before stylegan_tool, which switches off what it would send
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -11,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 from stylegan_export.precision import Accuracy, equalise, read_pictures, run_all, to_half, to_int8
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import InputError
+from stylegan_tool.installed import installed_models
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.pixels import Batch, to_batch
@@ -112,6 +113,22 @@ def test_a_run_is_exported_in_half_precision(exported: Path, capsys: pytest.Capt
     assert (exported / "A2B.onnx").stat().st_size < full
 
 
+def test_few_pictures_at_a_time_are_held_in_memory(monkeypatch: pytest.MonkeyPatch, model: onnx.ModelProto) -> None:
+    """All that a full-size network makes of 24 pictures is more than 10 GB."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    taken: list[int] = []
+    collect = HistogramCollector.collect
+
+    def count(self: HistogramCollector, values: dict[str, list[Batch]]) -> None:
+        taken.append(max(map(len, values.values())))
+        collect(self, values)
+
+    monkeypatch.setattr(HistogramCollector, "collect", count)
+    to_int8(model, _pictures())
+    assert taken == [1, 1, 1, 1]  # once for the model, not for each of its convolutions
+
+
 def test_full_precision_is_measured_too(made_once: Path) -> None:
     assert float(read_model_info(made_once / "A2B.onnx").parity_psnr_db) > 80
 
@@ -140,6 +157,38 @@ def test_what_differs_too_much_is_refused_unless_forced(
     assert "less than 200 dB is refused" in message
     assert "--force" in message
     assert main(["export", path, "--precision", "fp16", "--force"]) == 0
+
+
+def test_what_is_no_number_is_refused_even_if_forced(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Float32 normalises values of any size; half precision ends at 65504."""
+    path = write_generator(in_folder / "large.onnx", ngf=8)
+    model = onnx.load(path)
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    for one in model.graph.initializer:
+        if one.name in first.input[1:]:
+            one.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(one) * np.float32(1e6), one.name))
+    onnx.save(model, path)
+    assert main(["export", str(path), "--precision", "fp16", "--force"]) == 4
+    assert "no finite numbers" in capsys.readouterr().err
+    assert (
+        not Accuracy.of([np.full((1, 3, 4, 4), np.nan, np.float32)], [np.zeros((1, 3, 4, 4), np.float32)]).psnr_db > 0
+    )
+
+
+def test_neither_direction_is_installed_if_one_is_refused(
+    in_folder: Path, both_ways: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def refuse_the_second(model: onnx.ModelProto, precision: str, pictures: object) -> tuple[onnx.ModelProto, str]:
+        asked.append(precision)
+        return (model, "") if len(asked) == 1 else (onnx.load(both_ways / "A2B.onnx"), "")  # blue becomes red
+
+    monkeypatch.setattr("stylegan_export.precision.lower", refuse_the_second)
+    assert main(["export", str(both_ways), "--precision", "fp16"]) == 4
+    assert "B2A in fp16 differs from fp32 by" in capsys.readouterr().err
+    assert len(asked) == 2
+    assert "style-fp16" not in installed_models()
 
 
 @pytest.mark.parametrize(

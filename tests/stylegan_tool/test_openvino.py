@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import MissingError
@@ -17,7 +18,7 @@ from stylegan_tool.openvino_engine import OpenVinoEngine
 from stylegan_tool.options import TileOption
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
-from tests.models import REPOSITORY, make_info, write_blur_model
+from tests.models import REPOSITORY, make_info, write_blur_model, write_graph
 
 OFF = TileOption("off")
 
@@ -45,6 +46,16 @@ def test_the_picture_is_the_same_within_bfloat16(session: Session, photo: NDArra
 def test_tiles_equal_the_untiled_picture(session: Session, photo: NDArray[np.uint8]) -> None:
     tiled = Stylizer(session, TileOption("fixed", 160))(photo)
     assert np.abs(tiled.astype(int) - Stylizer(session, OFF)(photo)).max() <= 1
+
+
+def test_a_cast_at_the_end_of_a_stage_keeps_its_name(tmp_path: Path) -> None:
+    """Half-precision models end their stages so; compiling drops the cast, and two names are left for one tensor."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Relu", ["half"], ["above"]),
+        helper.make_node("Cast", ["above"], ["stylized"], to=TensorProto.FLOAT),
+    ]
+    assert OpenVinoEngine(write_graph(tmp_path / "half.onnx", nodes, {}, None)).outputs == ["stylized"]
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (200, 30, 90)])
@@ -97,6 +108,25 @@ def test_where_it_is_missing_the_line_that_installs_it_is_said(tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 7
     assert "pip install 'stylegan-tool[openvino]'" in done.stderr
+
+
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_nothing_is_sent_or_noted_about_its_use(provider: str, tmp_path: Path) -> None:
+    """Both engines would: each makes an id in the home folder for it, which must not be there afterwards."""
+    code = (
+        "import sys; from pathlib import Path; from stylegan_tool.session import Session; import numpy as np\n"
+        "Session(Path(sys.argv[1]), provider=sys.argv[2]).run(np.zeros((1, 3, 16, 16), np.float32))\n"
+        "print([name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module])"
+    )
+    model = write_blur_model(tmp_path / "blur.onnx", 2, make_info("A2B"))
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PYTHONPATH": str(REPOSITORY), "PATH": ""}  # without CI, which would hide it
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), provider], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "[]\n"
+    assert list(home.iterdir()) == []
 
 
 def test_without_being_asked_for_it_is_not_loaded() -> None:
