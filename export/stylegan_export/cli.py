@@ -209,6 +209,9 @@ def _lower(
     from stylegan_export.precision import LEAST_PSNR_DB, Accuracy, is_finite, lower, run_all
 
     words, name = "", info.direction or "the model"
+    if lowering.precision == "int8":
+        n = len(pictures.seen)
+        say(f"{name}: trying with {n} pictures what bears 8 bits; takes minutes for a full-size network")
     if lowering.precision != "fp32":
         model, words = lower(model, lowering.precision, pictures)
         if not is_finite(model, pictures.held):

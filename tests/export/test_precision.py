@@ -88,11 +88,12 @@ def test_small_channels_survive_8_bits(model: onnx.ModelProto) -> None:
     assert kept < sum(node.op_type == "Conv" for node in model.graph.node)
 
 
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
 @pytest.mark.parametrize("lower", [to_half, lambda model: to_int8(model, _pictures())[0]], ids=["fp16", "int8"])
-def test_tiles_equal_the_untiled_picture(tmp_path: Path, model: onnx.ModelProto, lower) -> None:  # type: ignore[no-untyped-def]  # two lambdas
+def test_tiles_equal_the_untiled_picture(tmp_path: Path, model: onnx.ModelProto, lower, provider: str) -> None:  # type: ignore[no-untyped-def]  # two lambdas
     path = tmp_path / "lowered.onnx"
     onnx.save(lower(model), path)
-    session = Session(path, provider="cpu")
+    session = Session(path, provider=provider)
     noise = np.random.default_rng(0).integers(0, 256, (150, 210, 3), np.uint8)
     image = cv2.GaussianBlur(noise, (0, 0), 4).astype(np.uint8)
     tiled = Stylizer(session, TileOption("fixed", 96))(image)
@@ -126,7 +127,11 @@ def test_few_pictures_at_a_time_are_held_in_memory(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(HistogramCollector, "collect", count)
     to_int8(model, _pictures())
-    assert taken == [1, 1, 1, 1]  # once for the model, not for each of its convolutions
+    assert taken == [
+        1,
+        1,
+        1,
+    ]  # the fourth tells what stays in float; once for the model, not for each of its convolutions
 
 
 def test_full_precision_is_measured_too(made_once: Path) -> None:
