@@ -7,7 +7,7 @@ is kept between two stages of exact tiles, is float32 all the same.
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,14 @@ def version() -> str:
 
 
 class OpenVinoEngine:
-    """A model, compiled for the CPU; may be run from several threads at once.
+    """A model, compiled for the CPU. Runs of all engines wait for each other: each takes all threads by itself.
 
     Attributes:
         inputs, outputs: names in the graph.
     """
+
+    _lock = threading.Lock()
+    _last: ClassVar["OpenVinoEngine | None"] = None
 
     def __init__(self, model: Path | bytes, *, precise: bool = False) -> None:
         """Compile `model`.
@@ -60,13 +63,27 @@ class OpenVinoEngine:
         # As they are read: compiling drops casts, and what they took and made are then two names of one thing.
         self.inputs = [port.get_any_name() for port in read.inputs]
         self.outputs = [port.get_any_name() for port in read.outputs]
-        self._local = threading.local()
+        self._request: Any = None
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs, in order."""
-        if not hasattr(self._local, "request"):
-            self._local.request = self._compiled.create_infer_request()
-        request = self._local.request
-        request.infer({name: np.ascontiguousarray(value) for name, value in inputs.items()})
-        # Copies: the next run writes to the same memory.
-        return [request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))]
+        with self._lock:
+            self._take_turn()
+            contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+            self._request.infer(contiguous, share_inputs=True)
+            # Copies: the next run writes to the same memory.
+            return [self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))]
+
+    def _take_turn(self) -> None:
+        """Free what the engine that ran before has kept for its next run.
+
+        A picture runs through a stage tile after tile before it comes to the next: if all of them kept theirs, they
+        would hold several times what one needs. (The memory of its result stays with a compiled model.)
+        """
+        last = OpenVinoEngine._last
+        if last is not None and last is not self:
+            last._request = None
+            last._compiled.release_memory()
+        OpenVinoEngine._last = self
+        if self._request is None:
+            self._request = self._compiled.create_infer_request()
