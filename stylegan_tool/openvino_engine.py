@@ -7,7 +7,7 @@ is kept between two stages of exact tiles, is float32 all the same.
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,18 @@ def version() -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
+_MOST_KEPT = 64 * 2**20  # bytes that an engine may keep while another runs
+
+
 class OpenVinoEngine:
-    """A model, compiled for the CPU; may be run from several threads at once.
+    """A model, compiled for the CPU. Runs of all engines wait for each other: each takes all threads by itself.
 
     Attributes:
         inputs, outputs: names in the graph.
     """
+
+    _lock = threading.Lock()
+    _last: ClassVar["OpenVinoEngine | None"] = None
 
     def __init__(self, model: Path | bytes, *, precise: bool = False) -> None:
         """Compile `model`.
@@ -60,13 +66,31 @@ class OpenVinoEngine:
         # As they are read: compiling drops casts, and what they took and made are then two names of one thing.
         self.inputs = [port.get_any_name() for port in read.inputs]
         self.outputs = [port.get_any_name() for port in read.outputs]
-        self._local = threading.local()
+        self._request: Any = None
+        self._kept_bytes = 0  # about: what went in and came out of the last run
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs, in order."""
-        if not hasattr(self._local, "request"):
-            self._local.request = self._compiled.create_infer_request()
-        request = self._local.request
-        request.infer({name: np.ascontiguousarray(value) for name, value in inputs.items()}, share_inputs=True)
-        # Copies: the next run writes to the same memory.
-        return [request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))]
+        with self._lock:
+            self._take_turn()
+            contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+            self._request.infer(contiguous, share_inputs=True)
+            # Copies: the next run writes to the same memory.
+            made = [self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))]
+            self._kept_bytes = sum(one.nbytes for one in (*contiguous.values(), *made))
+            return made
+
+    def _take_turn(self) -> None:
+        """Free what the engine that ran before has kept for its next run.
+
+        A picture runs through a stage tile after tile before it comes to the next: if all of them kept theirs, they
+        would hold several times what one needs. (The memory of its result stays with a compiled model.) Little is kept:
+        the frames of a film come back to each stage soon.
+        """
+        last = OpenVinoEngine._last
+        if last is not None and last is not self and last._kept_bytes > _MOST_KEPT:
+            last._request = None
+            last._compiled.release_memory()
+        OpenVinoEngine._last = self
+        if self._request is None:
+            self._request = self._compiled.create_infer_request()
