@@ -50,13 +50,33 @@ class Adapted:
     interface: Interface | None
 
 
-def read_graph(path: Path) -> onnx.ModelProto | None:
-    """Return the graph of the file at `path`, or None where that is no ONNX at all."""
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Return the model in the file at `path`.
+
+    Raises:
+        ModelError: it cannot be read, or is no ONNX.
+    """
     try:
         model = onnx.load(path)
-    except Exception:  # noqa: BLE001  # protobuf's own classes; the runtime that opens it has the better message
-        return None
-    return model if model.graph.node else None
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the model {path} ({error.strerror or error})",
+            hint="Name an .onnx file, a run folder or a style: `sgt models list` shows them.",
+        ) from error
+    except Exception as error:  # protobuf's and onnx's own classes, of no common base
+        raise _no_onnx(path) from error
+    if not model.graph.node:
+        raise _no_onnx(path)
+    return model
+
+
+def _no_onnx(path: Path) -> ModelError:
+    if path.suffix in (".pth", ".pt", ".ckpt", ".safetensors"):
+        return ModelError(f"a checkpoint, and no ONNX model: {path}", hint=f"Turn it into one: sgt import {path}")
+    return ModelError(
+        f"no ONNX model, or a damaged one: {path}",
+        hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
+    )
 
 
 def info_of(model: onnx.ModelProto, path: Path) -> ModelInfo:
@@ -75,8 +95,6 @@ def adapt(path: Path, inputs: Mapping[str, str], evaluate: Evaluate, stated: Sta
         ModelError: see `find_interface`; or it has no input of such a name.
     """
     model = read_graph(path)
-    if model is None:
-        return Adapted(path, ModelInfo(), None)
     info = info_of(model, path)
     _check_names(model, inputs, path)
     if info.schema and not info.layout:
@@ -107,8 +125,6 @@ def adapt_encoder(path: Path, takes: str) -> tuple[bytes, Interface]:
         ModelError: it takes no picture.
     """
     model = read_graph(path)
-    if model is None:
-        raise ModelError(f"no ONNX model: {path}", hint="Give the value as --input NAME=MODEL.onnx:PICTURE")
     interface = find_encoder(model, Stated.by(info_of(model, path)), path, takes)
     _drop_defaults(model, interface.image)
     _wrap_input(model, interface)
@@ -122,8 +138,6 @@ def describe_in_file(path: Path, info: ModelInfo, inputs: Mapping[str, str], eva
         ModelError: see `adapt`.
     """
     model = read_graph(path)
-    if model is None:
-        raise ModelError(f"no ONNX model: {path}", hint="Name an .onnx file.")
     _check_names(model, inputs, path)
     interface = find_interface(model, Stated.by(info), path, given=inputs)
     given = [one for one in model.graph.input if one.name in inputs]

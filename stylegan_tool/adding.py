@@ -28,7 +28,15 @@ class Added:
     reading: str
 
 
-def add_model(source: str, name: str, stated: Stated, inputs: Mapping[str, str], *, overwrite: bool) -> list[Added]:
+def add_model(
+    source: str,
+    name: str,
+    stated: Stated,
+    inputs: Mapping[str, str],
+    *,
+    domains: tuple[str, str] | None = None,
+    overwrite: bool,
+) -> list[Added]:
     """Install what `source` means (a file, a folder, a run) as model `name`.
 
     Nothing is kept that has not stylised a picture.
@@ -36,27 +44,31 @@ def add_model(source: str, name: str, stated: Stated, inputs: Mapping[str, str],
     Args:
         stated: how it takes pictures, as far as it is known; for somebody else's model alone.
         inputs: values of further inputs, kept in the copy; as in `Session`.
+        domains: what somebody else's model takes and makes, such as photo and anime.
 
     Raises:
         ModelError: it is no model, or what must be known of it is neither in its graph nor stated.
         UsageError, OutputError: see `check_free`.
     """
     models = load_models(source)
-    check_free(name, [model.info.direction for model in models], overwrite=overwrite)
-    prepared = [_prepare(model, name, stated, inputs) for model in models]
+    directions = ["A2B" if domains else model.info.direction for model in models]
+    check_free(name, directions, overwrite=overwrite)
+    prepared = [_prepare(model, name, stated, inputs, domains) for model in models]
     return [
-        Added(install_model(name, model.info.direction, content, overwrite=overwrite), reading)
-        for model, (content, reading) in zip(models, prepared, strict=True)
+        Added(install_model(name, direction, content, overwrite=overwrite), reading)
+        for direction, (content, reading) in zip(directions, prepared, strict=True)
     ]
 
 
-def _prepare(model: Model, name: str, stated: Stated, inputs: Mapping[str, str]) -> tuple[bytes, str]:
+def _prepare(
+    model: Model, name: str, stated: Stated, inputs: Mapping[str, str], domains: tuple[str, str] | None
+) -> tuple[bytes, str]:
     """Return the file to be kept and how it takes pictures."""
     ours = model.info.schema > 0 and not model.info.layout
-    if ours and (stated != Stated() or inputs):
+    if ours and (stated != Stated() or inputs or domains):
         raise UsageError(
             f"{model.path} says itself how it takes pictures",
-            hint="Leave --range, --layout, --order, --size-multiple and --input out.",
+            hint="Leave --range, --layout, --order, --size-multiple, --input, --from and --to out.",
         )
     known = None if model.info.schema and stated == Stated() else stated
     session = Session(model.path, provider="cpu", inputs=inputs, stated=known)
@@ -65,4 +77,6 @@ def _prepare(model: Model, name: str, stated: Stated, inputs: Mapping[str, str])
     if ours:
         return model.path.read_bytes(), ""
     info = replace(session.info, schema=SCHEMA, style=name, tool_version=__version__)
+    if domains is not None:
+        info = replace(info, direction="A2B", domain_a=domains[0], domain_b=domains[1])
     return describe_in_file(model.path, info, inputs, input_value), session.reading

@@ -60,7 +60,7 @@ def load_target(name: str) -> Target:
     missing = [package for package in command.needs if importlib.util.find_spec(package) is None]
     if missing:
         raise MissingError(
-            f"sgt {name} needs {' and '.join(missing)}, which is not installed",
+            f"sgt {name} lacks what the extra [train] installs: {', '.join(missing)}",
             hint="Install it: pip install 'stylegan-tool[train]'   (in a checkout: pip install '.[train]')",
         )
     module_name, _, attribute = command.target.partition(":")

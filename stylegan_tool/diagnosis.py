@@ -78,7 +78,7 @@ def _openvino_line() -> str:
     try:
         from stylegan_tool import openvino_engine
     except MissingError:
-        return "not installed; on CPUs it is faster: pip install 'stylegan-tool[openvino]'"
+        return "not installed; it may be faster on a CPU: pip install 'stylegan-tool[openvino]'"
     kind = "bfloat16" if openvino_engine.has_bfloat16() else "float32: this CPU has no fast bfloat16"
     return f"{openvino_engine.version()}, {kind}; --provider openvino"
 

@@ -378,10 +378,10 @@ def constant_value(text: str, one: onnx.ValueInfoProto) -> NDArray[Any]:
     try:
         if text.startswith("one-hot:"):
             values = np.zeros(size, dtype)
-            position = int(text.removeprefix("one-hot:"))
-            if not 0 <= position < size:
+            position = text.removeprefix("one-hot:")
+            if not position.isdecimal() or int(position) >= size:
                 raise ValueError(f"one-hot goes from 0 to {size - 1}")
-            values[position] = 1
+            values[int(position)] = 1
         elif text.endswith(".npy"):
             values = np.load(text, allow_pickle=False).astype(dtype)
         else:

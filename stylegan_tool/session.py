@@ -381,11 +381,7 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises:
         ModelError: it is no model.
     """
-    model = read_graph(path)
-    if model is not None:
-        return info_of(model, path)
-    _create(path, _session_options(), [PROVIDERS["cpu"]])  # says what is wrong with it
-    return ModelInfo()
+    return info_of(read_graph(path), path)
 
 
 def runtime_versions() -> dict[str, str]:

@@ -109,7 +109,8 @@ def _newest_run() -> Path:
     return runs[-1]
 
 
-def _model_info(config: TrainConfig, direction: Direction, folder: Path, data_license: str) -> ModelInfo:
+def describe_run(config: TrainConfig, direction: Direction, folder: Path, data_license: str) -> ModelInfo:
+    """Return what is known of a run's generator before it is compared with anything."""
     from stylegan_train.networks import SIZE_MULTIPLE, SMALLEST_SIZE, receptive_field_px
 
     return ModelInfo(
@@ -157,7 +158,7 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
     try:
         for direction, name in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
             generator = load_generator(checkpoint[name], config)
-            info = _model_info(config, direction, folder, data_license)
+            info = describe_run(config, direction, folder, data_license)
             part = parts[direction]
             model = build_onnx(generator)
             write_onnx(model, info.to_metadata(), part)

@@ -6,15 +6,21 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from torch import nn
+
+from stylegan_export.cli import describe_run
 from stylegan_export.parity import measure_parity
 from stylegan_export.to_onnx import build_onnx, write_onnx
 from stylegan_tool import __version__
 from stylegan_tool.errors import ModelError, UsageError
 from stylegan_tool.installed import check_free, install_model
-from stylegan_tool.model_info import SCHEMA, ModelInfo
+from stylegan_tool.model_info import DIRECTIONS, SCHEMA, ModelInfo
 from stylegan_tool.official import OFFICIAL
-from stylegan_train.foreign import ForeignGenerator, Traits, build_foreign, find_generators
+from stylegan_train.checkpoint import load_generator
+from stylegan_train.config import read_config
+from stylegan_train.foreign import Traits, build_foreign, find_generators
 from stylegan_train.foreign_files import read_foreign
 
 # How projects call the two generators, in file names and as keys.
@@ -41,9 +47,11 @@ class Origin:
 @dataclass(frozen=True)
 class _Candidate:
     path: Path
-    generator: ForeignGenerator
-    traits: Traits
+    generator: nn.Module
+    network: ModelInfo  # what is known of it by its weights
+    words: str  # the same for people
     origin: Origin
+    key: str = ""  # in the file
 
 
 def origin_of(path: Path, key: str = "") -> Origin:
@@ -116,11 +124,7 @@ def _candidates(path: Path) -> list[_Candidate]:
     """Return the generators in a file; what else it holds is passed over if there is one."""
     content = read_foreign(path)
     if {"gen_ab", "gen_ba", "epoch"} <= content.keys():
-        run = path.parent
-        raise ModelError(
-            f"A checkpoint of `sgt train`, which knows more of it than its weights show: {path}",
-            hint=f"sgt export {run}   and, to keep it under a name: sgt models add {run} --name {run.absolute().name}",
-        )
+        return _own(path, content)
     networks = find_generators(content)
     found, reasons = [], []
     for key, state in networks.items():
@@ -134,13 +138,39 @@ def _candidates(path: Path) -> list[_Candidate]:
         origin = origin_of(path, key)
         if domain is not None:
             origin = replace(origin, direction="", source="", target=domain[1])
-        found.append(_Candidate(path, generator, traits, origin))
+        found.append(_Candidate(path, generator, _network_info(traits), traits.describe(), origin, key))
     if not found:
         reason = reasons[0] if reasons else _what_else(content)
         raise ModelError(
             f"Not imported: {path}: {reason}", hint="Name the file of a generator, such as latest_net_G_A.pth."
         )
+    found = _averaged(found)
     return _pair(found) if len(found) == 2 and all(one.origin.target for one in found) else found
+
+
+def _own(path: Path, content: dict[str, Any]) -> list[_Candidate]:
+    """Return the generators of a checkpoint by `sgt train`; what its weights do not show stands in config.json."""
+    beside = path.with_name("config.json")
+    if not beside.is_file():
+        raise ModelError(
+            f"a checkpoint of `sgt train` without the config.json of its run, which its weights do not replace: {path}",
+            hint=f"Copy {beside.name} of the run into {path.parent}, or in the run: sgt export",
+        )
+    config = read_config(beside)
+    candidates = []
+    for direction, key in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
+        info = describe_run(config, direction, path.parent, "not stated")
+        origin = Origin(path.absolute().parent.name, direction, info.source, info.target)
+        words = f"{config.ngf} filters, {config.n_blocks} blocks, by sgt train"
+        candidates.append(_Candidate(path, load_generator(content[key], config), info, words, origin))
+    return candidates
+
+
+def _averaged(found: list[_Candidate]) -> list[_Candidate]:
+    """Of the same generator with and without averaged weights, return the former: it is what results were made with."""
+    averaged = [one for one in found if "ema" in one.key.lower()]
+    ways = {one.origin for one in averaged}
+    return [one for one in found if one in averaged or one.origin not in ways]
 
 
 def _pair(found: list[_Candidate]) -> list[_Candidate]:
@@ -187,16 +217,8 @@ def _with_domains(candidates: list[_Candidate], source: str | None, target: str 
     return completed
 
 
-def _info(candidate: _Candidate, name: str) -> ModelInfo:
-    traits, origin = candidate.traits, candidate.origin
-    forward = origin.direction == "A2B"
-    digest = hashlib.sha256(candidate.path.read_bytes()).hexdigest()
+def _network_info(traits: Traits) -> ModelInfo:
     return ModelInfo(
-        schema=SCHEMA,
-        style=name,
-        direction=origin.direction,
-        domain_a=origin.source if forward else origin.target,
-        domain_b=origin.target if forward else origin.source,
         size_multiple=traits.size_multiple,
         smallest_size=max(8, 2 * traits.size_multiple),
         receptive_field=traits.receptive_field_px,
@@ -204,6 +226,20 @@ def _info(candidate: _Candidate, name: str) -> ModelInfo:
         n_blocks=traits.n_blocks,
         upsampling=traits.doubling,
         normalization=traits.norm,
+    )
+
+
+def _info(candidate: _Candidate, name: str) -> ModelInfo:
+    origin = candidate.origin
+    forward = origin.direction == "A2B"
+    digest = hashlib.sha256(candidate.path.read_bytes()).hexdigest()
+    return replace(
+        candidate.network,
+        schema=SCHEMA,
+        style=name,
+        direction=origin.direction,
+        domain_a=origin.source if forward else origin.target,
+        domain_b=origin.target if forward else origin.source,
         precision="fp32",
         tool_version=__version__,
         run=f"imported from {candidate.path.name}, sha256 {digest[:16]}",
@@ -212,16 +248,16 @@ def _info(candidate: _Candidate, name: str) -> ModelInfo:
 
 def _export(candidate: _Candidate, name: str, say: Callable[[str], None]) -> bytes:
     """Return the candidate as .onnx, after comparing it with torch."""
-    info, multiple = _info(candidate, name), candidate.traits.size_multiple
+    info = _info(candidate, name)
     model = build_onnx(candidate.generator)
     with tempfile.TemporaryDirectory(prefix="sgt-") as folder:
         path = Path(folder) / f"{info.direction}.onnx"
         write_onnx(model, info.to_metadata(), path)
-        parity = measure_parity(candidate.generator, path, str(candidate.path), multiple=multiple)
+        parity = measure_parity(candidate.generator, path, str(candidate.path), multiple=info.size_multiple)
         info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
         write_onnx(model, info.to_metadata(), path)
         say(
-            f"{candidate.path.name}: {candidate.traits.describe()}; {info.source} -> {info.target} ({info.direction}); "
+            f"{candidate.path.name}: {candidate.words}; {info.source} -> {info.target} ({info.direction}); "
             f"differs from torch by {parity.max_abs:.1e} at most"
         )
         return path.read_bytes()

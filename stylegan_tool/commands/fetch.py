@@ -50,7 +50,7 @@ def fetch_model(
         import_ = load_target("import")
     except MissingError as error:
         raise MissingError(
-            f"{target} is fetched and checked; {error.what.replace('sgt import', 'turning it into an .onnx')}",
+            f"{target} is fetched and checked, but {error.what.replace('sgt import', 'turning it into an .onnx')}",
             hint=f"{error.hint}   then: sgt models fetch {name}",
         ) from error
     _import(import_, target, name, overwrite=overwrite)

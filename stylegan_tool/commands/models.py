@@ -123,13 +123,17 @@ def add(
         typer.Option(metavar="PX", min=1, help="Height and width must be multiples of it. [found in the graph]"),
     ] = None,
     input_: InputOption = None,
+    takes: Annotated[
+        str | None, typer.Option("--from", metavar="DOMAIN", help="What it takes, for --to and lists. [not stated]")
+    ] = None,
+    makes: Annotated[str | None, typer.Option("--to", metavar="DOMAIN", help="What it makes. [not stated]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
 ) -> None:
     """Keep somebody else's .onnx, or a run of yours, under a name, with what must be known of it.
 
     sgt models add mosaic.onnx --range 0..255
 
-    sgt models add animegan.onnx --name hayao --order BGR
+    sgt models add animegan.onnx --name hayao --from photo --to anime
 
     sgt models add multistyle.onnx --name starry --input style_weights=one-hot:19
 
@@ -140,10 +144,14 @@ def add(
     from pathlib import Path
 
     from stylegan_tool.adding import add_model
+    from stylegan_tool.errors import UsageError
     from stylegan_tool.interface import Stated, parse_inputs
 
     name = name or Path(source).stem
     stated = Stated.parse(ranges, layout, order, size_multiple)
-    for added in add_model(source, name, stated, parse_inputs(input_ or []), overwrite=overwrite):
+    if (takes is None) != (makes is None):
+        raise UsageError("--from and --to go together", hint="Such as: --from photo --to anime")
+    domains = (takes, makes) if takes is not None and makes is not None else None
+    for added in add_model(source, name, stated, parse_inputs(input_ or []), domains=domains, overwrite=overwrite):
         typer.echo(f"{added.path}{f': takes {added.reading}' if added.reading else ''}")
     typer.echo(f"Use it: sgt images PICTURES OUT --model {name}")

@@ -199,6 +199,25 @@ def test_what_is_no_picture_is_refused(
         Session(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        pytest.param("style.pth", b"PK", "sgt import", id="a checkpoint"),
+        pytest.param("photo.jpg", b"\xff\xd8\xff\xe0", "sgt models list", id="a picture"),
+        pytest.param("empty.onnx", b"", "sgt models list", id="an empty file"),
+    ],
+)
+def test_what_is_no_onnx_is_said(
+    in_folder: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, hint: str
+) -> None:
+    (in_folder / name).write_bytes(content)
+    _write_png(in_folder / "in.png", _picture(20, 20))
+    assert main(["images", "in.png", "out.png", "--model", name]) == 4
+    message = capsys.readouterr().err
+    assert name in message
+    assert hint in message
+
+
 # Networks as others build them -----------------------------------------------------------------------------
 
 
@@ -473,6 +492,14 @@ def test_the_order_of_channels_is_kept(tmp_path: Path, noise_image: Image) -> No
     add_model(str(path), "tint", Stated(order="BGR"), {}, overwrite=False)
     made = _stylize(choose_model("tint").path, noise_image)
     assert np.abs(made - _tinted(noise_image, "BGR", "0..1")).max() <= 0.51
+
+
+def test_domains_may_be_stated(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _animegan(in_folder / "hayao.onnx")
+    assert main(["models", "add", str(path), "--from", "photo", "--to", "anime"]) == 0
+    assert choose_model("hayao", to="anime").describe() == "photo -> anime (A2B), model hayao"
+    assert main(["models", "add", str(path), "--name", "other", "--to", "anime"]) == 2
+    assert "go together" in capsys.readouterr().err
 
 
 def test_a_run_is_added_both_ways(both_ways: Path) -> None:
