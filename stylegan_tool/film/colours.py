@@ -5,10 +5,15 @@ A picture is uint8 (H,W,3) RGB, or uint16 where the film has more than 8 bits a 
 rounding, but works with about 8 bits inside even where both sides have more, drops half a step of full-range chroma,
 and copies planes of other depths without rounding. So all of that is arithmetic here: swscale is left with shuffling
 bytes, 8 bits of limited range, and with scaling chroma between its own size and the picture's.
+
+Chroma of half the width lies on the left one of its two columns unless a film says otherwise (H.264, HEVC and AV1
+players take it so). swscale takes what says nothing to lie between the two, which would push colours half a pixel to
+the side in every film: so all frames are marked on their way through it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +21,7 @@ from typing import Any, TypeAlias
 import av.error
 import cv2
 import numpy as np
+from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -126,6 +132,57 @@ def has_alpha(form: VideoFormat) -> bool:
     return form.has_palette or any(component.is_alpha for component in form.components)
 
 
+# Where chroma lies ---------------------------------------------------------------------------------------
+
+
+_ALWAYS_SAID = frozenset({"h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4"})  # by these codecs' decoders
+
+
+def _needs_siting(frame: VideoFrame, codec: str | None) -> bool:
+    """Whether nothing says where the frame's chroma lies: VP8, VP9, AV1 and ProRes films mostly do not."""
+    form = frame.format
+    if is_rgb(form) or form.chroma_width(64) == 64 or form.name.startswith("yuvj") or codec in _ALWAYS_SAID:
+        return False
+    return not _says_siting(frame)
+
+
+def _says_siting(frame: VideoFrame) -> bool:
+    """Whether the frame says that its chroma lies elsewhere than between two columns.
+
+    PyAV does not tell, but a small frame of our own inherits it, and what swscale does with a dot in that shows it.
+    """
+    reformatter = VideoReformatter()
+    small = reformatter.reformat(frame, width=32, height=32, format="yuv411p")
+    for number, level in enumerate((128, 128, 128)):
+        _plane(small, number, np.uint8)[...] = level
+    _plane(small, 1, np.uint8)[16, 4] = 228
+    row = _plane(reformatter.reformat(small, format="yuv444p", interpolation=_ACCURATE), 1, np.uint8)[16].astype(int)
+    return bool(row[17] != row[18])
+
+
+class _SitingMark:
+    """Marks frames, without copying them, as having their chroma on the left."""
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._kind: tuple[int, int, str] | None = None
+
+    def put_on(self, frame: VideoFrame) -> VideoFrame:
+        kind = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or kind != self._kind:
+            self._graph, self._kind = Graph(), kind
+            source = self._graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+            )
+            mark = self._graph.add("setparams", "chroma_location=left")
+            sink = self._graph.add("buffersink")
+            source.link_to(mark)
+            mark.link_to(sink)
+            self._graph.configure()
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
 # Reading ------------------------------------------------------------------------------------------------
 
 
@@ -144,13 +201,15 @@ class ImageReader:
         was_resized: a frame of another size has been met.
     """
 
-    def __init__(self, first: VideoFrame, path: Path) -> None:
+    def __init__(self, first: VideoFrame, path: Path, codec: str | None = None) -> None:
+        """Take the film's first frame, `path` for messages, and the codec's canonical name (h264, vp9...) if known."""
         self.bits = bits_of(first.format)
         self.is_deep = self.bits > 8
         self.has_alpha = has_alpha(first.format)
         self.orientation, self.is_tilted = orientation_of(first)
         self.was_resized = False
         self._path = path
+        self._mark = _SitingMark() if _needs_siting(first, codec) else None
         self._stored = (first.width, first.height)
         self.width, self.height = self._stored[:: -1 if self.orientation.transpose else 1]
         self._reformatter = VideoReformatter()
@@ -162,6 +221,8 @@ class ImageReader:
             InputError: see `colours_of`; or a kind of frame that cannot be converted.
         """
         colours = colours_of(frame, self._path)
+        if self._mark is not None and not is_rgb(frame.format):
+            frame = self._mark.put_on(frame)
         if not is_rgb(frame.format):  # swscale takes what has no tags for BT.601
             frame.colorspace, frame.color_range = colours.matrix, colours.range
         self.was_resized = self.was_resized or (frame.width, frame.height) != self._stored
@@ -326,6 +387,9 @@ class FrameMaker:
         self._bits = bits_of(form)
         self.matrix = _RGB if form.is_rgb else encoding.colours.matrix
         self._reformatter = VideoReformatter()
+        # What swscale makes YUV from. It may read past the end of rows, so this is memory aligned and padded by FFmpeg.
+        blank = VideoFrame(form.width, form.height, "rgb24" if self._bits <= 8 else "yuv444p16le")
+        self._scratch = _SitingMark().put_on(blank)
 
     def make(self, image: Image, alpha: Plane | None = None) -> VideoFrame:
         """Return the frame, tagged with the encoding's colours, without a time.
@@ -345,7 +409,7 @@ class FrameMaker:
         if alpha is not None and (alpha.shape != size or alpha.dtype != image.dtype):
             raise ValueError(f"this picture's alpha is {image.dtype} {size}, not {alpha.dtype} {alpha.shape}")
         image, alpha = self._fit(image), None if alpha is None else self._fit(alpha)
-        if self._format.is_rgb:
+        if is_rgb(self._format):
             frame = self._rgb(image, alpha)
         else:
             frame = self._deep_yuv(image) if self._bits > 8 else self._yuv(image)
@@ -389,8 +453,8 @@ class FrameMaker:
         encoding, bits = self._encoding, self._bits
         levels = cv2.transform(image, _to_yuv(encoding.colours.matrix, encoding.colours.range, bits))
         whole = "444" in encoding.pixel_format
-        frame = VideoFrame(
-            encoding.padded_width, encoding.padded_height, encoding.pixel_format if whole else "yuv444p16le"
+        frame = (
+            VideoFrame(encoding.padded_width, encoding.padded_height, encoding.pixel_format) if whole else self._scratch
         )
         if whole and bits < 16:  # swscale would not round
             half, shift = np.uint16(2 ** (15 - bits)), 16 - bits
@@ -401,8 +465,7 @@ class FrameMaker:
 
     def _yuv(self, image: NDArray[Any]) -> VideoFrame:
         encoding, colours = self._encoding, self._encoding.colours
-        # swscale may read past the end of rows, so the picture goes into memory aligned and padded by FFmpeg.
-        rgb = VideoFrame(encoding.padded_width, encoding.padded_height, "rgb24")
+        rgb = self._scratch
         _packed(rgb, np.uint8, 3)[...] = image
         rgb.colorspace, rgb.color_range = colours.matrix, ColorRange.JPEG
         if colours.range != FULL:
