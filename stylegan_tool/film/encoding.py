@@ -13,10 +13,10 @@ and q are the encoders' own scales, where less is better:
     ==========  ===========================  =====  =====  =====
     codec       scale                            1     80    100
     ==========  ===========================  =====  =====  =====
-    h264        x264 crf                        45     17      4
-    hevc        x265 crf                        45     18      5
-    av1         SVT-AV1 crf                     63     22      5
-    vp9         libvpx crf                      63     20      3
+    h264        x264 crf                        45     16      4
+    hevc        x265 crf                        45     16      4
+    av1         SVT-AV1 crf                     63     12      4
+    vp9         libvpx crf                      63     21      4
     prores      422 proxy, LT, 422, HQ; 4444 and 4444 XQ: by quarters; `_prores`
     ffv1        lossless, takes no quality
     hardware    cq, global_quality, qp            45     19      6
@@ -78,10 +78,10 @@ _KINDS_OF_HARDWARE = ("nvenc", "videotoolbox", "qsv", "amf")
 _KEY_FRAME_S = 10  # seeking: a key frame at least this often
 
 _SCALES = {  # encoder -> its scale at quality 1, 80, 100
-    "libx264": (45, 17, 4),
-    "libx265": (45, 18, 5),
-    "libsvtav1": (63, 22, 5),
-    "libvpx-vp9": (63, 20, 3),
+    "libx264": (45, 16, 4),
+    "libx265": (45, 16, 4),
+    "libsvtav1": (63, 12, 4),
+    "libvpx-vp9": (63, 21, 4),
     "hardware": (45, 19, 6),
 }
 
@@ -367,7 +367,7 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
         },
         "libx265": lambda: {
             "crf": _scale(encoder, quality),
-            "preset": "veryfast",
+            "preset": "ultrafast",
             "g": key_frames,
             "x265-params": _x265_params(facts),
         },
@@ -380,8 +380,8 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
         "libvpx-vp9": lambda: {
             "crf": _scale(encoder, quality),
             "b": "0",
-            "deadline": "good",
-            "cpu-used": "4",
+            "deadline": "realtime",
+            "cpu-used": "6",
             "row-mt": "1",
             "tile-columns": "1",
             "threads": "4",
@@ -395,7 +395,7 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
         },
         "ffv1": lambda: {
             "level": "3",
-            "coder": "1",
+            "coder": "0" if pixel_format in {"bgr0", "bgra"} else "1",
             "context": "0",
             "slices": "4",
             "slicecrc": "1",

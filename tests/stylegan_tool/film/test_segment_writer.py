@@ -44,8 +44,8 @@ def test_a_segment_holds_every_frame_in_its_order(tmp_path: Path, name: str, cod
     assert packets[0].is_keyframe
     assert info.delay == max(place - number for place, number in enumerate(order))
     with av.open(str(tmp_path / "s.mkv")) as container:
-        shown = [frame.to_ndarray(format="rgb24")[:75, :97] for frame in container.decode(video=0)]
+        shown = [frame.to_ndarray(format="rgb24")[:75, :97].astype(int) for frame in container.decode(video=0)]
     assert len(shown) == 9
-    for number, image in enumerate(shown):
-        errors = [np.abs(image.astype(int) - other).mean() for other in images]
+    for number, picture in enumerate(shown):
+        errors = [np.abs(picture - other).mean() for other in images]
         assert int(np.argmin(errors)) == number
