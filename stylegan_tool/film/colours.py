@@ -11,7 +11,8 @@ players take it so). swscale takes what says nothing to lie between the two, whi
 the side in every film: so all frames are marked on their way through it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -202,17 +203,23 @@ class ImageReader:
     """
 
     def __init__(self, first: VideoFrame, path: Path, codec: str | None = None) -> None:
-        """Take the film's first frame, `path` for messages, and the codec's canonical name (h264, vp9...) if known."""
+        """Take the film's first frame, `path` for messages, and the codec's canonical name (h264, vp9...) if known.
+
+        Raises:
+            InputError: see `read`.
+        """
         self.bits = bits_of(first.format)
         self.is_deep = self.bits > 8
         self.has_alpha = has_alpha(first.format)
         self.orientation, self.is_tilted = orientation_of(first)
         self.was_resized = False
         self._path = path
-        self._mark = _SitingMark() if _needs_siting(first, codec) else None
+        self._reformatter = VideoReformatter()
+        self._say_colours(first)
+        with self._errors(first):
+            self._mark = _SitingMark() if _needs_siting(first, codec) else None
         self._stored = (first.width, first.height)
         self.width, self.height = self._stored[:: -1 if self.orientation.transpose else 1]
-        self._reformatter = VideoReformatter()
 
     def read(self, frame: VideoFrame) -> tuple[Image, Plane | None]:
         """Return the picture and its alpha (None without `has_alpha`) as displayed, in memory of their own.
@@ -220,25 +227,35 @@ class ImageReader:
         Raises:
             InputError: see `colours_of`; or a kind of frame that cannot be converted.
         """
-        colours = colours_of(frame, self._path)
-        if self._mark is not None and not is_rgb(frame.format):
-            frame = self._mark.put_on(frame)
-        if not is_rgb(frame.format):  # swscale takes what has no tags for BT.601
-            frame.colorspace, frame.color_range = colours.matrix, colours.range
+        colours = self._say_colours(frame)
         self.was_resized = self.was_resized or (frame.width, frame.height) != self._stored
-        try:
+        with self._errors(frame):
+            if self._mark is not None and not is_rgb(frame.format):
+                frame = self._mark.put_on(frame)
             image, alpha = self._convert(frame, colours)
-        except (av.error.FFmpegError, ValueError) as error:
-            raise InputError(
-                f"{self._path}: its pictures ({frame.format.name}) cannot be converted",
-                hint="Convert the film to yuv420p with another tool first.",
-            ) from error
         if self.has_alpha and alpha is None:
             alpha = np.full(image.shape[:2], np.iinfo(image.dtype).max, image.dtype)
         shown = np.ascontiguousarray(self.orientation.apply(image))
         if not self.has_alpha or alpha is None:
             return shown, None
         return shown, np.ascontiguousarray(self.orientation.apply(alpha))
+
+    def _say_colours(self, frame: VideoFrame) -> Colours:
+        """Fill the gaps in the frame's tags: swscale takes what has none for BT.601."""
+        colours = colours_of(frame, self._path)
+        if not is_rgb(frame.format):
+            frame.colorspace, frame.color_range = colours.matrix, colours.range
+        return colours
+
+    @contextmanager
+    def _errors(self, frame: VideoFrame) -> Iterator[None]:
+        try:
+            yield
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputError(
+                f"{self._path}: its pictures ({frame.format.name}) cannot be converted",
+                hint="Convert the film to yuv420p with another tool first.",
+            ) from error
 
     def _convert(self, frame: VideoFrame, colours: Colours) -> tuple[Image, Plane | None]:
         """Return picture and alpha as stored, of the first frame's size and depth."""

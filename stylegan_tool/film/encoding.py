@@ -212,6 +212,7 @@ def choose_encoding(
             notes.append(f"encoded by {encoder}, whose films differ from machine to machine")
     if not has_encoder(encoder):
         raise MissingError(f"this FFmpeg has no {encoder}", hint="pip install --force-reinstall av")
+    _check_pixel_shape(facts, target, container, codec)
     encoding = _encode_as(facts, container, codec, encoder, DEFAULT_QUALITY if quality is None else quality)
     _check_size(encoding, target)
     return encoding, (*notes, *_losses(facts, encoding, codec, target))
@@ -307,8 +308,19 @@ def _for_pictures(
         notes.append(f"{facts.bits} bits a channel become 8, which is all that {suffix} has")
     if facts.has_alpha and not alpha:
         notes.append(f"transparency is left out, {suffix} has none: end the name in .png")
+    if facts.pixel_shape is not None:
+        notes.append(f"{suffix} cannot say that pixels are not square ({facts.pixel_shape}): it looks stretched")
     held = replace(facts, bits=16 if deep else 8, has_alpha=alpha)  # what the model made of 10 bits fills 16
     return _encode_as(held, container, "ffv1", _SOFTWARE["ffv1"], DEFAULT_QUALITY), tuple(notes)
+
+
+def _check_pixel_shape(facts: Facts, target: Path, container: str, codec: str) -> None:
+    """Refuse what would be shown stretched: PyAV cannot write the shape of pixels into a Matroska header."""
+    if facts.pixel_shape is not None and container in {"matroska", "webm"} and codec not in {"h264", "hevc"}:
+        raise OutputError(
+            f"{target}: {_NAMES[codec]} in {target.suffix} cannot say that pixels are not square ({facts.pixel_shape})",
+            hint="End the name in .mp4 or .mov, or in .mkv with --codec h264 or hevc.",
+        )
 
 
 def _check_size(encoding: Encoding, target: Path) -> None:
