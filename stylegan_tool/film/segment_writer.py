@@ -144,7 +144,7 @@ class SegmentWriter:
         context.color_primaries, context.color_trc = colours.primaries, colours.transfer
         if encoding.pixel_shape is not None:
             context.sample_aspect_ratio = encoding.pixel_shape
-        context.open()
+        self._container.start_encoding()  # the file is made now, not at the first packet
         return stream
 
     def _mux(self, frame: VideoFrame | None) -> None:
