@@ -204,7 +204,7 @@ def choose_encoding(
         raise UsageError("--quality with ffv1, which is lossless", hint="Leave --quality away, or choose --codec hevc")
     encoder, notes = _SOFTWARE[codec], []
     if hardware:
-        found = _hardware_for(codec, deep=facts.bits > 8 and codec in _DEEP) if not facts.has_alpha else None
+        found = _hardware_for(codec, deep=facts.bits > 8 and codec in _DEEP)
         if found is None:
             notes.append(f"no hardware encoder for {_NAMES[codec]} works here: encoded by {encoder}")
         else:
@@ -235,7 +235,7 @@ def _choose_codec(facts: Facts, target: Path, container: str, asked: str | None)
                 hint=f"HDR in {target.suffix}: --codec {others}",
             )
         return asked
-    if facts.has_alpha and container != "mp4":
+    if facts.has_alpha and container != "mp4" and not (container == "webm" and facts.colours.transfer in HDR):
         return {"mov": "prores", "matroska": "ffv1", "webm": "vp9"}[container]
     if facts.bits > 8:
         return "av1" if container == "webm" else "hevc"
@@ -469,7 +469,9 @@ def list_encoders() -> dict[str, bool]:
 
 
 def _hardware_for(codec: str, *, deep: bool) -> str | None:
-    """Return the first hardware encoder of `codec` that encodes a frame here."""
+    """Return the first hardware encoder of `codec` that encodes a frame here; there are some of H.264, HEVC and AV1."""
+    if codec not in {"h264", "hevc", "av1"}:
+        return None
     names = (f"{codec}_{kind}" for kind in _KINDS_OF_HARDWARE)
     return next((name for name in names if _opens(name, "p010le" if deep else "nv12")), None)
 
