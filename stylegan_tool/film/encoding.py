@@ -325,7 +325,7 @@ def _check_pixel_shape(facts: Facts, target: Path, container: str, codec: str) -
 
 def _check_size(encoding: Encoding, target: Path) -> None:
     """Refuse sizes at which an encoder does not open."""
-    least = {"libsvtav1": 64, "libx265": 16}.get(encoding.encoder, 1)
+    least = {"libsvtav1": 4, "libx265": 16}.get(encoding.encoder, 1)
     if min(encoding.padded_width, encoding.padded_height) < least:
         raise OutputError(
             f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}: at least {least}",
@@ -405,15 +405,7 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
             "vendor": "apl0",
             "threads": "2",
         },
-        "ffv1": lambda: {
-            "level": "3",
-            "coder": "0" if pixel_format in {"bgr0", "bgra"} else "1",
-            "context": "0",
-            "slices": "4",
-            "slicecrc": "1",
-            "threads": "2",
-            "g": "1",
-        },
+        "ffv1": lambda: _ffv1_options(facts, pixel_format),
     }
     if encoder in builders:
         return builders[encoder]()
@@ -424,6 +416,13 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
         "amf": {"rc": "cqp", "qp_i": strength, "qp_p": strength, "g": key_frames},
         "videotoolbox": {"q:v": str(quality), "g": key_frames},
     }[encoder.split("_")[1]]
+
+
+def _ffv1_options(facts: Facts, pixel_format: str) -> dict[str, str]:
+    options = {"coder": "0" if pixel_format in {"bgr0", "bgra"} else "1", "context": "0", "threads": "2", "g": "1"}
+    if min(facts.width, facts.height) == 1:  # cannot be cut into slices
+        return options | {"level": "1"}
+    return options | {"level": "3", "slices": "4", "slicecrc": "1"}
 
 
 def _x265_params(facts: Facts) -> str:

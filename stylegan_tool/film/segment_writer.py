@@ -30,6 +30,8 @@ else:
 # Matroska counts milliseconds, and no two frames may fall on one.
 _MOST_A_SECOND = Fraction(240)
 
+_LONGEST_DELAY = 64  # frames; no encoder here looks further ahead for what it shows first
+
 
 @dataclass(frozen=True)
 class SegmentInfo:
@@ -91,8 +93,7 @@ class SegmentWriter:
             raise ValueError(f"{self._path} is closed")
         frame = self._maker.make(image, alpha)
         frame.pts, frame.time_base, frame.duration = self.frames, 1 / self._rate, 1
-        with self._errors():
-            self._mux(frame)
+        self._mux(frame)
         self.frames += 1
 
     def close(self) -> SegmentInfo:
@@ -144,17 +145,39 @@ class SegmentWriter:
         context.color_primaries, context.color_trc = colours.primaries, colours.transfer
         if encoding.pixel_shape is not None:
             context.sample_aspect_ratio = encoding.pixel_shape
+        with self._encoder_errors():
+            context.open()
         self._container.start_encoding()  # the file is made now, not at the first packet
         return stream
 
     def _mux(self, frame: VideoFrame | None) -> None:
-        for packet in self._stream.encode(frame):
-            self._order.append(self._number_of(packet))
-            self._container.mux(packet)
+        with self._encoder_errors():
+            packets = self._stream.encode(frame)
+        with self._errors():
+            for packet in packets:
+                # Matroska stores no decoding times, but its writer wants them to grow and be early enough; those that
+                # libx265 gives with a film of one or two frames are neither.
+                packet.pts = number = self._number_of(packet)
+                packet.dts, packet.time_base = len(self._order) - _LONGEST_DELAY, 1 / self._rate
+                self._order.append(number)
+                self._container.mux(packet)
 
     def _number_of(self, packet: _AnyPacket) -> int:
         assert packet.pts is not None  # every encoder hands on what the frame said
         return round(packet.pts * packet.time_base * self._rate)
+
+    @contextmanager
+    def _encoder_errors(self) -> Iterator[None]:
+        """Turn what an encoder says into OutputError: the disk is not to blame."""
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            encoding = self._encoding
+            raise OutputError(
+                f"{self._path}: {encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} in "
+                f"{encoding.pixel_format}: {error.strerror or type(error).__name__}",
+                hint="Choose another encoder with --codec, or leave hardware encoders out.",
+            ) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -200,6 +200,25 @@ def test_ten_bits_in_ten_bits_out(tmp_path: Path) -> None:
     assert len(np.unique(shown[37, 8:-8, 1])) > 60
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3), (17, 16)])
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "x.mov", "x.gif"])
+@pytest.mark.parametrize("clear", [False, True], ids=["", "alpha"])
+def test_the_smallest_pictures(tmp_path: Path, name: str, size: tuple[int, int], clear: bool) -> None:
+    encoding = encoding_of(name, width=size[0], height=size[1], has_alpha=clear)
+    write(tmp_path / "s.mkv", encoding, moving(encoding, 3))
+    frames = decode(tmp_path / "s.mkv")
+    assert [(frame.width, frame.height) for frame in frames] == [(encoding.padded_width, encoding.padded_height)] * 3
+    reader = ImageReader(frames[0], tmp_path / "s.mkv")
+    assert reader.read(frames[2])[0].shape == (reader.height, reader.width, 3)
+
+
+def test_an_encoder_that_fails_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    encoding = replace(encoding_of("x.mp4", "hevc"), width=8, height=8, padded_width=8, padded_height=8)
+    with pytest.raises(OutputError, match="libx265 failed") as caught:
+        SegmentWriter(tmp_path / "s.mkv", encoding)
+    assert "--codec" in caught.value.hint
+
+
 def test_fast_films_keep_every_frame_apart(tmp_path: Path) -> None:
     encoding = encoding_of("x.mp4", frame_rate=Fraction(5000))
     write(tmp_path / "s.mkv", encoding, moving(encoding, 30))
