@@ -324,8 +324,8 @@ def _check_pixel_shape(facts: Facts, target: Path, container: str, codec: str) -
 
 
 def _check_size(encoding: Encoding, target: Path) -> None:
-    """Refuse sizes at which an encoder does not open."""
-    least = {"libsvtav1": 4, "libx265": 16}.get(encoding.encoder, 1)
+    """Refuse sizes at which an encoder does not open, or, as SVT-AV1 on 17x300, waits for ever."""
+    least = {"libsvtav1": 64, "libx265": 16}.get(encoding.encoder, 1)
     if min(encoding.padded_width, encoding.padded_height) < least:
         raise OutputError(
             f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}: at least {least}",

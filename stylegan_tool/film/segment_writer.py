@@ -53,7 +53,7 @@ class SegmentWriter:
         Raises:
             OutputError: the file cannot be made, or the encoder refuses the encoding.
         """
-        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 greets on stderr; 1: errors only
+        os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 talks on stderr; what fails is told by FFmpeg too
         self.frames = 0
         self._path = path
         self._encoding = encoding

@@ -265,14 +265,21 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
     assert told.stderr == ""
 
 
-def test_what_fails_while_writing_is_what_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "codec"), ALL)
+def test_what_fails_while_writing_is_what_is_told(
+    tmp_path: Path, name: str, codec: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoding = encoding_of(name, codec)
+
     def fail() -> None:
-        with SegmentWriter(tmp_path / "s.mkv", encoding_of("x.mp4")) as writer:
-            writer.write(np.zeros((74, 96, 3), np.uint8))
+        with SegmentWriter(tmp_path / "s.mkv", encoding) as writer:
+            for image in moving(encoding, 3):
+                writer.write(image)
             raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
         fail()
+    assert capfd.readouterr().err == ""
 
 
 def test_side_data_is_none_where_there_is_none() -> None:
