@@ -288,6 +288,9 @@ class ImageReader:
             green, blue, red, *rest = (_whole_range(level, bits) for level in levels)
             image: _Words = np.asarray(cv2.merge([red, green, blue]), np.uint16)
             return image, rest[0] if rest else None
+        if bits_of(form) <= 8:  # swscale would widen them by 256, not 257
+            plain, clear = self._by_swscale(frame)
+            return _whole_range(plain, 8), None if clear is None else _whole_range(clear, 8)
         if alpha:
             pixels = _packed(self._reformat(frame, "rgba64le"), np.uint16, 4)
             return pixels[..., :3], pixels[..., 3]

@@ -414,7 +414,7 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
         "nvenc": {"rc": "vbr", "cq": strength, "b": "0", "preset": "p5", "g": key_frames, "forced-idr": "1"},
         "qsv": {"global_quality": strength, "g": key_frames},
         "amf": {"rc": "cqp", "qp_i": strength, "qp_p": strength, "g": key_frames},
-        "videotoolbox": {"q:v": str(quality), "g": key_frames},
+        "videotoolbox": {"flags": "+qscale", "global_quality": str(118 * quality), "g": key_frames},
     }[encoder.split("_")[1]]
 
 
@@ -434,8 +434,6 @@ def _x265_params(facts: Facts) -> str:
         params.append(f"master-display=G{green}B{blue}R{red}WP{white}L({most},{least})")
     if light is not None and light.content is not None:
         params.append("max-cll={},{}".format(*light.content))
-    if facts.colours.transfer in HDR:
-        params += ["hdr10=1", "repeat-headers=0"] if light is not None else []
     return ":".join(params)
 
 

@@ -258,6 +258,17 @@ def test_later_frames_follow_the_first_in_size_depth_and_alpha() -> None:
     assert alpha is None
 
 
+@pytest.mark.parametrize("form", ["rgb24", "rgba", "gbrp"])
+def test_8_bits_after_16_are_widened_to_the_whole_range(form: str) -> None:
+    deep = FrameMaker(encoding("gbrap16le", 1, True, (16, 8))).make(np.zeros((8, 16, 3), np.uint16))
+    plain = VideoFrame.from_ndarray(np.full((8, 16, 3), (255, 128, 0), np.uint8)).reformat(format=form)
+    image, alpha = ImageReader(deep, NAME).read(plain)
+    assert image.dtype == np.uint16
+    assert (image == np.array([65535, 128 * 257, 0])).all()
+    assert alpha is not None
+    assert (alpha == 65535).all()
+
+
 @pytest.mark.parametrize(("height", "matrix"), [(480, 6), (720, 1)])
 def test_untagged_films_are_read_as_players_do(height: int, matrix: int) -> None:
     frame = VideoFrame(16, height, "yuv420p")

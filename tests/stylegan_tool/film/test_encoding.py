@@ -189,8 +189,9 @@ def test_hardware_where_it_works_and_software_where_not(monkeypatch: pytest.Monk
     assert notes == ("no hardware encoder for H.264 works here: encoded by libx264",)
 
 
-def test_list_encoders_knows_what_this_project_uses() -> None:
+def test_list_encoders_knows_what_this_project_uses(capfd: pytest.CaptureFixture[str]) -> None:
     found = list_encoders()
+    assert capfd.readouterr().err == ""
     for name in ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", "aac", "libopus"):
         assert found[name] is True
 
