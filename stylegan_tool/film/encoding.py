@@ -7,8 +7,8 @@ transparency goes where a codec has room for it. What is lost is a note, what ca
 Every encoder is told its number of threads, and those encoders whose results depend on it get the same number
 everywhere: a film is the same on 2 cores and on 64, and its segments fit together wherever they were made.
 
-`quality` 1 to 100, 80 looks the same as what was encoded. It is piecewise linear between the three columns; crf, cq
-and q are the encoders' own scales, where less is better:
+`quality` is 1 to 100; 80 looks the same as what was encoded. It is piecewise linear between the three columns, on the
+encoders' own scales, where less is better:
 
     ==========  ===========================  =====  =====  =====
     codec       scale                            1     80    100
@@ -17,10 +17,11 @@ and q are the encoders' own scales, where less is better:
     hevc        x265 crf                        45     16      4
     av1         SVT-AV1 crf                     63     12      4
     vp9         libvpx crf                      63     21      4
-    prores      422 proxy, LT, 422, HQ; 4444 and 4444 XQ: by quarters; `_prores`
-    ffv1        lossless, takes no quality
-    hardware    cq, global_quality, qp            45     19      6
+    hardware    cq, global_quality, qp          45     19      6
     ==========  ===========================  =====  =====  =====
+
+ProRes goes by profiles: up to 20 Proxy, 45 LT, 70 422, 85 HQ, 95 4444, then 4444 XQ; with transparency at least 4444.
+VideoToolbox takes the number itself. FFV1 is lossless and takes none.
 """
 
 from collections.abc import Callable
