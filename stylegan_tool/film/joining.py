@@ -93,9 +93,9 @@ def decoding_times(pts: Sequence[int], delay: int, step: int) -> Iterator[int]:
         delay: see `Segment.delay`.
         step: ticks between frames, nominally, at least 1.
     """
-    if delay and pts:
-        yield from (pts[0] - step * ahead for ahead in range(delay, 0, -1) if delay - ahead < len(pts))
-    yield from pts[: len(pts) - delay] if delay else pts
+    early = min(delay, len(pts))
+    yield from (pts[0] - step * ahead for ahead in range(delay, delay - early, -1))
+    yield from pts[: len(pts) - early]
 
 
 def _open_target(part: Path, encoding: Encoding) -> OutputContainer:
