@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.pictures_out import write_gif, write_pictures
 from stylegan_tool.film.plan import Encoding, Segment, Window
 from stylegan_tool.film.streams import OtherStreams
 
@@ -56,6 +57,11 @@ def join(
         InputError: `source` cannot be read (again).
         OutputError: the film cannot be written, or not all frames arrived in it.
     """
+    if encoding.container == "gif":
+        frames = write_gif(segments, target_part, target=target, encoding=encoding, last_duration=last_duration)
+        return Joined(frames, ())
+    if encoding.container == "image2":
+        return Joined(write_pictures(segments, target, encoding=encoding, first_number=first_number), ())
     frames = sum(len(segment.pts) for segment in segments)
     with target_errors(target):
         container = _open_target(target_part, encoding)
