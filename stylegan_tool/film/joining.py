@@ -12,6 +12,7 @@ import av
 import av.error
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
@@ -123,9 +124,13 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
         colours = encoding.colours
         context.colorspace, context.color_range = colours.matrix, colours.range
         context.color_primaries, context.color_trc = colours.primaries, colours.transfer
-        if context.codec.canonical_name == "hevc" and encoding.container in {"mp4", "mov"}:
+        codec = context.codec.canonical_name
+        if codec == "hevc" and encoding.container in {"mp4", "mov"}:
             context.codec_tag = "hvc1"  # the only name under which Apple's players take HEVC
-        if encoding.has_alpha and encoding.container in {"matroska", "webm"}:
+        if codec == "prores":
+            context.codec_tag = template.codec_tag  # says which of the six ProRes it is
+        stream.disposition = Disposition.default
+        if encoding.has_alpha and codec in {"vp8", "vp9"} and encoding.container in {"matroska", "webm"}:
             stream.metadata["alpha_mode"] = "1"
     return stream
 
