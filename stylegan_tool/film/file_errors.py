@@ -1,0 +1,38 @@
+"""Turn what FFmpeg and the system say of a film's files into this tool's errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av.error
+
+from stylegan_tool.errors import InputError, OutputError
+
+
+def url_of(path: Path) -> str:
+    """Without the protocol, FFmpeg reads `a:b.mp4` as protocol a, and `-` as standard input."""
+    return f"file:{path}"
+
+
+@contextmanager
+def source_errors(source: Path) -> Iterator[None]:
+    """Raise InputError for what goes wrong while `source` is read again for its sound and the like."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(
+            f"{source} cannot be read again for its sound: {error.strerror or type(error).__name__}",
+            hint="Put the film back where it was, and run the same command again.",
+        ) from error
+
+
+@contextmanager
+def target_errors(target: Path) -> Iterator[None]:
+    """Raise OutputError for what goes wrong while `target` is written."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or type(error).__name__}",
+            hint=f"Check the space and the rights: df -h '{target.parent}'",
+        ) from error

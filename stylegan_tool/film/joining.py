@@ -1,0 +1,189 @@
+"""Join a film's segments, and all that the source holds beside its pictures, into the finished film."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import av
+import av.error
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from stylegan_tool.errors import OutputError
+from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.pictures_out import write_gif, write_pictures
+from stylegan_tool.film.plan import Encoding, Segment, Window
+from stylegan_tool.film.streams import OtherStreams
+
+if TYPE_CHECKING:
+    _AnyPacket: TypeAlias = Packet[Any]
+else:
+    _AnyPacket = Packet  # takes no parameters at run time
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What `join` wrote: how many frames, and what the user should know of it."""
+
+    frames: int
+    notes: tuple[str, ...]
+
+
+def join(
+    segments: Sequence[Segment],
+    source: Path | None,
+    target_part: Path,
+    *,
+    target: Path,
+    encoding: Encoding,
+    window: Window,
+    last_duration: int,
+    first_number: int = 1,
+) -> Joined:
+    """Write the whole film to `target_part`, a name beside `target`, under which errors speak of it.
+
+    Args:
+        segments: at least one, in the film's order.
+        source: where sound, subtitles and the like come from; None: nowhere.
+        last_duration: of the last frame, in ticks of the encoding's time_base, at least 1.
+        first_number: of the first picture, where the film becomes a sequence of pictures.
+
+    Raises:
+        InputError: `source` cannot be read (again).
+        OutputError: the film cannot be written, or not all frames arrived in it.
+    """
+    if encoding.container == "gif":
+        frames = write_gif(segments, target_part, target=target, encoding=encoding, last_duration=last_duration)
+        return Joined(frames, ())
+    if encoding.container == "image2":
+        return Joined(write_pictures(segments, target, encoding=encoding, first_number=first_number), ())
+    frames = sum(len(segment.pts) for segment in segments)
+    with target_errors(target):
+        container = _open_target(target_part, encoding)
+    with _ClosingAnyway(container), OtherStreams(source, container, target, encoding, window) as others:
+        with target_errors(target):
+            video = _add_video(container, segments[0], encoding)
+        others.announce()
+        _mux_all(container, video, segments, others, encoding, last_duration, target)
+        with target_errors(target):
+            container.close()
+        notes = others.notes()
+    _check_written(target_part, target, frames)
+    return Joined(frames, tuple(notes))
+
+
+class _ClosingAnyway:
+    """Close the container whatever happened; what went wrong first is what is told."""
+
+    def __init__(self, container: OutputContainer) -> None:
+        self._container = container
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(av.error.FFmpegError, OSError):
+            self._container.close()
+
+
+def decoding_times(pts: Sequence[int], delay: int, step: int) -> Iterator[int]:
+    """Yield when each packet of a film is decoded, in coding order: strictly growing, never after it is shown.
+
+    Args:
+        pts: of all frames, growing.
+        delay: see `Segment.delay`.
+        step: ticks between frames, nominally, at least 1.
+    """
+    early = min(delay, len(pts))
+    yield from (pts[0] - step * ahead for ahead in range(delay, delay - early, -1))
+    yield from pts[: len(pts) - early]
+
+
+def _open_target(part: Path, encoding: Encoding) -> OutputContainer:
+    # The index first, for playing while loading; and late starts, which MP4 otherwise rounds to 0.001 s.
+    options = {"movflags": "+faststart", "movie_timescale": "90000"} if encoding.container in {"mp4", "mov"} else {}
+    return av.open(
+        url_of(part), "w", format=encoding.container, container_options=options, metadata_errors="surrogateescape"
+    )
+
+
+def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -> VideoStream:
+    with av.open(url_of(first.path)) as segment:
+        template = segment.streams.video[0]
+        stream = container.add_stream_from_template(template, opaque=True)
+        stream.time_base = encoding.time_base
+        context = stream.codec_context
+        if encoding.pixel_shape is not None:
+            context.sample_aspect_ratio = encoding.pixel_shape
+        colours = encoding.colours
+        context.colorspace, context.color_range = colours.matrix, colours.range
+        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+        codec = context.codec.canonical_name
+        if codec == "hevc" and encoding.container in {"mp4", "mov"}:
+            context.codec_tag = "hvc1"  # the only name under which Apple's players take HEVC
+        if codec == "prores":
+            context.codec_tag = template.codec_tag  # says which of the six ProRes it is
+        stream.disposition = Disposition.default
+        if encoding.has_alpha and codec in {"vp8", "vp9"} and encoding.container in {"matroska", "webm"}:
+            stream.metadata["alpha_mode"] = "1"
+    return stream
+
+
+def _packets_of(segment: Segment) -> Iterator[tuple[_AnyPacket, int]]:
+    """Yield the packets in coding order, each with its frame's number in the segment."""
+    with av.open(url_of(segment.path)) as container:
+        stamps = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
+    number = {stamp: place for place, stamp in enumerate(sorted(stamps))}
+    if len(number) != len(segment.pts):
+        raise OutputError(
+            f"{segment.path}: {len(number)} of {len(segment.pts)} frames are in it",
+            hint=f"rm '{segment.path}' and run the same command again.",
+        )
+    with av.open(url_of(segment.path)) as container:
+        for packet in container.demux(video=0):
+            if packet.size and packet.pts is not None:
+                yield packet, number[packet.pts]
+
+
+def _mux_all(
+    container: OutputContainer,
+    video: VideoStream,
+    segments: Sequence[Segment],
+    others: OtherStreams,
+    encoding: Encoding,
+    last_duration: int,
+    target: Path,
+) -> None:
+    step = max(1, round(1 / (encoding.frame_rate * encoding.time_base)))
+    pts = list(chain.from_iterable(segment.pts for segment in segments))
+    durations = [after - before for before, after in pairwise(pts)] + [last_duration]
+    times = decoding_times(pts, max(segment.delay for segment in segments), step)
+    offset = 0
+    for segment in segments:
+        for packet, number in _packets_of(segment):
+            packet.stream = video
+            packet.time_base = encoding.time_base
+            packet.pts, packet.dts = pts[offset + number], next(times)
+            packet.duration = durations[offset + number]
+            others.mux_until(Fraction(packet.dts) * encoding.time_base)
+            with target_errors(target):
+                container.mux(packet)
+        offset += len(segment.pts)
+    others.mux_until(None)
+
+
+def _check_written(part: Path, target: Path, frames: int) -> None:
+    """Count the frames that arrived in the file, so that a silent loss on the way is an error."""
+    with target_errors(target), av.open(url_of(part), "r", metadata_errors="surrogateescape") as container:
+        arrived = sum(1 for packet in container.demux(video=0) if packet.size)
+    if arrived != frames:
+        raise OutputError(
+            f"{target}: only {arrived} of {frames} frames arrived in the file",
+            hint="Check the disk; try another suffix.",
+        )
