@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from stylegan_tool.errors import UsageError
@@ -65,6 +66,96 @@ class SteadyOption:
             f"--steady {text} is neither auto, off nor a number from 0 to 1",
             hint="Type --steady auto, --steady off or, for example, --steady 0.7.",
         )
+
+
+# How the source is shown beside the result: side by side, or its left half against the result's right.
+Comparison: TypeAlias = Literal["side", "split"]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What of a picture's result is shown.
+
+    Attributes:
+        strength: 0 is the source, 1 the result.
+        keep_colour: brightness of the result, colour of the source.
+        compare: show the source, too.
+
+    Raises:
+        UsageError: `strength` is not from 0 to 1.
+    """
+
+    strength: float = 1.0
+    keep_colour: bool = False
+    compare: Comparison | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:  # refuses nan too
+            raise UsageError(f"--strength {self.strength} is not from 0 to 1", hint="Type --strength 0.7, for example.")
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """What becomes of a film beside its style.
+
+    Attributes:
+        codec, quality, hardware: see film/encoding.py; None chooses.
+        start_s, end_s: what of it, in seconds from its beginning; None is its beginning, its end.
+        preview_s: only so much, from `start_s` or else from the middle.
+        sequence_rate: frames a second of numbered pictures.
+
+    Raises:
+        UsageError: these make no sense together.
+    """
+
+    codec: str | None = None
+    quality: int | None = None
+    hardware: bool = False
+    start_s: Fraction | None = None
+    end_s: Fraction | None = None
+    preview_s: Fraction | None = None
+    sequence_rate: Fraction | None = None
+    blend: Blend = Blend()
+
+    def __post_init__(self) -> None:
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise UsageError(
+                f"--end {float(self.end_s):g} s is not after --start {float(self.start_s):g} s",
+                hint="Both count from the film's beginning.",
+            )
+        if self.preview_s is not None and (self.preview_s <= 0 or self.end_s is not None):
+            raise UsageError(
+                "--preview is a length of time, and says where the film ends",
+                hint="Type --preview 3s, or --start and --end.",
+            )
+
+
+def parse_time(text: str, option: str) -> Fraction:
+    """Read seconds ('90', '2.5s') or a clock ('1:30', '1:02:03.5') and return exact seconds.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)s?", text.strip())
+    if match is None:
+        raise UsageError(f"{option} {text} is no time", hint=f"Type {option} 90, {option} 2.5s or {option} 1:30.")
+    hours, minutes, seconds = match.groups()
+    return Fraction(seconds) + 60 * int(minutes or 0) + 3600 * int(hours or 0)
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read a frame rate ('25', '23.976', '30000/1001').
+
+    Raises:
+        UsageError: it is none from 0.01 to 1000.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not Fraction(1, 100) <= rate <= 1000:
+        raise UsageError(f"--frame-rate {text} is no frame rate", hint="Type --frame-rate 25 or 30000/1001.")
+    return rate
 
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -24,8 +24,8 @@ Sources: Ruder et al. 2016, 'Artistic style transfer for videos', for the consis
 Kroeger et al. 2016, 'Fast optical flow using dense inverse search', for the flow (OpenCV's DIS).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, cast
 
 import cv2
@@ -33,10 +33,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.options import SteadyOption
-from stylegan_tool.pixels import Image
+from stylegan_tool.pixels import Image, in_8_bits
 
 Floats: TypeAlias = NDArray[np.float32]
 Bytes: TypeAlias = NDArray[np.uint8]
+Pixels: TypeAlias = NDArray[Any]  # (H,W,3): uint8, or float32 in the same steps
 
 AUTO_STRENGTH = 1.0
 FLOW_SIDE = 400  # pixels, the longer side of the picture on which flow is computed
@@ -140,13 +141,13 @@ class _Layer:
     `seen` is 1 where the way there has never been lost.
     """
 
-    picture: Image
+    picture: Pixels
     source: Floats
     motion: Floats
     seen: Floats
 
     @classmethod
-    def of(cls, picture: Image, source: Floats) -> "_Layer":
+    def of(cls, picture: Pixels, source: Floats) -> "_Layer":
         """Return a layer that lies where it was made."""
         height, width = source.shape[:2]
         return cls(picture, source, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32))
@@ -160,7 +161,7 @@ class _Layer:
         """Return the source as it lies in the present frame."""
         return warp(self.source, self.motion, cv2.INTER_LINEAR)
 
-    def picture_here(self) -> Image:
+    def picture_here(self) -> Pixels:
         """Return the picture as it lies in the present frame."""
         height, width = self.picture.shape[:2]
         small_height, small_width = self.motion.shape[:2]
@@ -205,31 +206,39 @@ class SourceMotion:
     a picture changes (the usual detectors) take every frame of a fast pan for a cut, and miss cuts in the dark.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, cuts_only: bool = False) -> None:
+        """Start before the first frame; `cuts_only` leaves the motion out wherever it cannot be a cut."""
+        self._cuts_only = cuts_only
         self._back_flow = _Flow(finest_scale=0)  # texture is carried by it
         self._forth_flow = _Flow(finest_scale=1)  # only a check, for a quarter of the time
         self._before: tuple[Bytes, Floats] | None = None
 
     def __call__(self, source: Image) -> Step:
-        """Take the next frame, uint8 (H,W,3) RGB, all of one size."""
-        small = shrink(source, FLOW_SIDE)
+        """Take the next frame, uint8 or uint16 (H,W,3) RGB, all of one size."""
+        small = in_8_bits(shrink(source, FLOW_SIDE))
         grey, colours = _flow_picture(small), small.astype(np.float32)
         before, self._before = self._before, (grey, colours)
         if before is None:
-            still = np.zeros((*grey.shape, 2), np.float32)
-            return Step(colours, still, np.zeros(grey.shape, np.float32), begins_scene=True)
+            return Step(colours, *_no_motion(grey), begins_scene=True)
         grey_before, colours_before = before
-        back, forth = self._back_flow(grey, grey_before), self._forth_flow(grey_before, grey)
-        agrees = flow_agrees(back, forth, gap=FLOW_GAP, gap_share=FLOW_GAP_SHARE).astype(np.float32)
-        # Black bars stay the same across a cut: what has not changed says nothing.
-        changed = _largest(cv2.absdiff(colours, colours_before)) > STILL
-        cut = False
-        if changed.mean() > LEAST_CHANGED:
-            same = _trust(warp(colours_before, back, cv2.INTER_LINEAR), colours, agrees)
-            cut = bool(same[changed].mean() < SAME_SCENE)
         # A fade ends in a plain frame, gently: nothing is carried into it, or out of it.
         plain = any(cv2.meanStdDev(frame)[1].max() < PLAIN for frame in (colours, colours_before))
+        # Black bars stay the same across a cut: what has not changed says nothing.
+        changed = _largest(cv2.absdiff(colours, colours_before)) > STILL
+        may_be_cut = changed.mean() > LEAST_CHANGED
+        if self._cuts_only and not may_be_cut:
+            return Step(colours, *_no_motion(grey), begins_scene=plain)
+        back, forth = self._back_flow(grey, grey_before), self._forth_flow(grey_before, grey)
+        agrees = flow_agrees(back, forth, gap=FLOW_GAP, gap_share=FLOW_GAP_SHARE).astype(np.float32)
+        cut = False
+        if may_be_cut:
+            same = _trust(warp(colours_before, back, cv2.INTER_LINEAR), colours, agrees)
+            cut = bool(same[changed].mean() < SAME_SCENE)
         return Step(colours, back, agrees, begins_scene=cut or plain, is_cut=cut)
+
+
+def _no_motion(grey: Bytes) -> tuple[Floats, Floats]:
+    return np.zeros((*grey.shape, 2), np.float32), np.zeros(grey.shape, np.float32)
 
 
 class Steadier:
@@ -239,7 +248,7 @@ class Steadier:
         strength: how much of the layers is mixed in, 0 <= strength <= 1; 0 leaves every frame as it is.
 
     Knows the frames before and none after. Holds three pictures of the film's size and a few small ones; at work it
-    takes about 60 bytes a pixel (0.5 GB at 3840x2160).
+    takes about 60 bytes a pixel (0.5 GB at 3840x2160), four times as much for 16 bits, which are computed in floats.
     """
 
     def __init__(self, strength: float = 1.0) -> None:
@@ -248,41 +257,71 @@ class Steadier:
         self.strength = strength
         self._follow = SourceMotion()
         self._source: Image | None = None  # of the frame before; what follows is there from the first frame on
+        self._result: Image
         self._key: _Layer
         self._key_age = 0  # frames
         self._last: _Layer
 
-    def __call__(self, source: Image, stylized: Image) -> Image:
-        """Return the steady frame, uint8 (H,W,3), for the film's next `source` and its `stylized` picture.
+    def __call__(self, source: Image, stylized: Image, step: Step | None = None) -> Image:
+        """Return the steady frame, of the same type, for the film's next `source` and its `stylized` picture.
 
         The first frame, and the first after a cut, is `stylized` itself. A source equal to the one before gives
         the result before, bit for bit.
 
+        Args:
+            source, stylized: uint8 or uint16 (H,W,3) RGB.
+            step: what a SourceMotion of the caller's says of `source`; by default one of its own is asked.
+
         Raises:
-            ValueError: the two are not uint8 (H,W,3) of one size, or the size is another than before.
+            ValueError: the two are not uint8 or uint16 (H,W,3) of one size, or the size is another than before.
         """
         self._check(source, stylized)
         if self.strength == 0:
             self._source = source  # for the size
             return stylized
         if self._source is not None and np.array_equal(source, self._source):
-            return self._last.picture
-        step = self._follow(source)
-        if step.begins_scene:
-            self._last = _Layer.of(stylized, step.colours)
-            self._key, self._key_age = _Layer.of(stylized, step.colours), 0
+            return self._result
+        step = step or self._follow(source)
+        own = _working(stylized)
+        if step.begins_scene or self._source is None:
+            self._last = _Layer.of(own, step.colours)
+            self._key, self._key_age = _Layer.of(own, step.colours), 0
         else:
-            self._last = self._compose(step, stylized)
-        self._source = source
-        return self._last.picture
+            self._last = self._compose(step, own)
+        self._source, self._result = source, _finished(self._last.picture, stylized.dtype)
+        return self._result
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that the next frame depends on, for `restore`; empty before the first frame.
+
+        What a SourceMotion of its own knows is not in it: a steadier that goes on from here is to be given steps.
+        """
+        if self._source is None or self.strength == 0:
+            return {}
+        arrays = {"source": self._source, "result": self._result, "key_age": np.array(self._key_age)}
+        for name, layer in (("key", self._key), ("last", self._last)):
+            arrays |= {f"{name}.{field.name}": getattr(layer, field.name) for field in fields(_Layer)}
+        return arrays
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from where `state` was taken."""
+        if not state:
+            return
+        self._source, self._result = state["source"], state["result"]
+        self._key_age = int(state["key_age"])
+        self._key, self._last = (
+            _Layer(**{field.name: state[f"{name}.{field.name}"] for field in fields(_Layer)})
+            for name in ("key", "last")
+        )
 
     def _check(self, source: Image, stylized: Image) -> None:
-        wanted = source.shape if self._source is None else self._source.shape
+        first = source if self._source is None else self._source
         for image in (source, stylized):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.shape != wanted:
-                raise ValueError(f"frames are uint8 of {wanted}, not {image.dtype} {image.shape}")
+            good = image.dtype in (np.uint8, np.uint16) and image.ndim == 3 and image.shape[2] == 3
+            if not good or image.shape != first.shape or image.dtype != first.dtype:
+                raise ValueError(f"frames are {first.dtype} of {first.shape}, not {image.dtype} {image.shape}")
 
-    def _compose(self, step: Step, stylized: Image) -> _Layer:
+    def _compose(self, step: Step, stylized: Pixels) -> _Layer:
         """Carry both layers to the present frame; return what they and the frame's own picture make together."""
         colours = step.colours
         layers = (self._key, self._last)
@@ -301,12 +340,24 @@ class Steadier:
             self._key, self._key_age = _Layer.of(stylized, colours), 0
         return _Layer.of(picture, made_from)
 
-    def _mix(self, pictures: Sequence[Image], weights: Sequence[Floats], own: Image) -> Image:
+    def _mix(self, pictures: Sequence[Pixels], weights: Sequence[Floats], own: Pixels) -> Pixels:
         """Return the pictures by their weights and the frame's own for the rest, with the statistics put right."""
         height, width = own.shape[:2]
         large = [cv2.resize(self.strength * weight, (width, height)) for weight in weights]
-        mixed = cast("Bytes", _blend(pictures, cast("list[Floats]", large), own))
-        return _match_contrast(_keep_to(mixed, cast("Bytes", own)), cast("Bytes", own))
+        mixed = _blend(pictures, cast("list[Floats]", large), own)
+        return _match_contrast(_keep_to(mixed, own), own)
+
+
+def _working(image: Image) -> Pixels:
+    """Return 8 bits as they are, and 16 as floats in 8-bit steps: OpenCV blends no 16 bits."""
+    return image if image.dtype == np.uint8 else (image / np.float32(257)).astype(np.float32)
+
+
+def _finished(picture: Pixels, dtype: np.dtype[Any]) -> Image:
+    """Return what `_working` has worked on in the film's own type."""
+    if picture.dtype == np.uint8:
+        return cast("Image", picture)
+    return cast("Image", np.rint(np.clip(picture, 0, 255) * np.float32(257)).astype(dtype))
 
 
 class _Flow:
@@ -349,7 +400,7 @@ def _enlarge(values: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     return cast("NDArray[Any]", cv2.resize(values, like.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def _keep_to(mixed: Bytes, own: Bytes) -> Bytes:
+def _keep_to(mixed: Pixels, own: Pixels) -> Pixels:
     """Bring what a Gaussian of LOW_SIGMA leaves of `mixed` nearer to what it leaves of `own`, in place.
 
     The mean of the whole frame is brought there in full: a flash or a fade must not linger. Where the two show
@@ -358,15 +409,15 @@ def _keep_to(mixed: Bytes, own: Bytes) -> Bytes:
     difference = cv2.subtract(_quarter(own), _quarter(mixed), dtype=cv2.CV_32F)
     mean = difference.mean(axis=(0, 1))
     low = LOW_PULL * cv2.GaussianBlur(difference - mean, (0, 0), LOW_SIGMA / _QUARTER) + mean
-    cv2.add(mixed, _enlarge(low, mixed), dst=mixed, dtype=cv2.CV_8U)
+    cv2.add(mixed, _enlarge(low, mixed), dst=mixed, dtype=cv2.CV_8U if mixed.dtype == np.uint8 else cv2.CV_32F)
     distance = np.sqrt(cv2.blur(_largest(cv2.multiply(difference, difference)), (9, 9)))
     if distance.max() <= SAME_FORM:
         return mixed
     like = np.clip((OTHER_FORM - distance) / (OTHER_FORM - SAME_FORM), 0.0, 1.0).astype(np.float32)
-    return cast("Bytes", _blend([mixed], [cast("Floats", _enlarge(like, mixed))], own))
+    return _blend([mixed], [cast("Floats", _enlarge(like, mixed))], own)
 
 
-def _match_contrast(mixed: Bytes, own: Bytes) -> Bytes:
+def _match_contrast(mixed: Pixels, own: Pixels) -> Pixels:
     """Give the two finest bands of `mixed` the local contrast that they have in `own`, in place.
 
     The finest is only amplified and the next only weakened, each the other way round from what carrying does.
@@ -377,10 +428,10 @@ def _match_contrast(mixed: Bytes, own: Bytes) -> Bytes:
     middle = _enlarge(np.clip((own_middle + 0.5) / (mixed_middle + 0.5), LEAST_GAIN, 1.0), mixed)
     blurred, low = _blurred_and_low(mixed)
     # That is low + middle * (blurred - low) + fine * (mixed - blurred).
-    return cast("Bytes", _blend([mixed, blurred], [fine, cast("Floats", middle - fine)], low))
+    return _blend([mixed, blurred], [fine, cast("Floats", middle - fine)], low)
 
 
-def _contrasts(image: Bytes) -> tuple[Floats, Floats]:
+def _contrasts(image: Pixels) -> tuple[Floats, Floats]:
     """Return the local contrast of the finest band (its absolute Laplacian) and of the next, at a quarter the size."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     bands = np.abs(cv2.Laplacian(grey, cv2.CV_32F)), cv2.absdiff(*_blurred_and_low(grey))

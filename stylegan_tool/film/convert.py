@@ -1,0 +1,303 @@
+"""Make a film out of a film: the whole way from one file to the other."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from stylegan_tool.blend import compared_width
+from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
+from stylegan_tool.film.joining import join
+from stylegan_tool.film.making import LEAST_FRAMES, MOST_FRAMES, Making, Stylize, Watch, make_segments, total_damage
+from stylegan_tool.film.plan import Encoding, Window
+from stylegan_tool.film.source import FilmReader, Look, input_errors, is_sequence, list_sequence, look_at
+from stylegan_tool.film.store import SegmentStore
+from stylegan_tool.options import FilmOptions
+
+_SAMPLE = 2**20  # bytes, of which a source's fingerprint takes a few
+_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class FilmReport:
+    """What `convert_film` wrote.
+
+    `repaired` counts frames that the decoder patched, frames that were lost and stand in the film as a
+    repetition of the one before, unreadable places between packets, and a missing end (1). `kept` frames come from
+    an earlier run that was stopped.
+    """
+
+    frames: int
+    repaired: int
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is known when the work begins: frames in all (None: nobody knows) and those kept from an earlier run."""
+
+    frames: int | None
+    kept: int
+
+
+def _nothing(*_: object) -> None:
+    """Stand in for a callback."""
+
+
+def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+    """Refuse now what would otherwise be refused after hours of work.
+
+    Raises:
+        OutputError: the suffix is no container for film, the folder is missing or not writable, `target` is
+            `source`, or it exists and `overwrite` is False.
+    """
+    container_of(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the source itself", hint="Give the new film another name.")
+    if is_sequence(target) and source.name == target.name and _same_folder(source, target):
+        raise OutputError(f"{target} is the source itself", hint="Name another folder for the pictures.")
+    _check_place(target, overwrite=overwrite)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return one.parent.exists() and other.parent.exists() and one.parent.samefile(other.parent)
+
+
+def _check_place(target: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if `target` may not be put where it is to go."""
+    folder = target.parent
+    if not folder.exists():
+        raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", hint="Name another place for the film.")
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {target / 'film.mp4'}")
+    there = [target] if os.path.lexists(target) else []
+    if not there and is_sequence(target):
+        there = list(list_sequence(target).values())
+    if there and not overwrite:
+        raise OutputError(f"{there[0]} exists", hint="Add --overwrite to replace it, or give another name.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"the folder {folder} is not writable", hint="Name another place for the film.")
+
+
+def convert_film(
+    source: Path,
+    target: Path,
+    stylize: Stylize,
+    *,
+    options: FilmOptions | None = None,
+    steady: float = 0.0,
+    watch: Watch | None = None,
+    made_with: Mapping[str, Any] | None = None,
+    find_out: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    overwrite: bool = False,
+    on_start: Callable[[Start], None] = _nothing,
+    on_frame: Callable[[], None] = _nothing,
+) -> FilmReport:
+    """Write `source` to `target` with every picture passed through `stylize`.
+
+    What `stylize` raises passes through unchanged. `target` appears whole or not at all. What was finished before an
+    error or a stop is kept in a folder beside it, and the next call with the same arguments goes on from there.
+
+    Args:
+        stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread.
+        steady: strength from 0 to 1, see steady.py.
+        watch: called for every frame with source, its stylised picture and the steady one.
+        made_with: what `stylize` depends on, as JSON takes it; None: nothing is kept, since nobody could know whether
+            the next call means the same.
+        find_out: called once before the first frame, with what it returned for the call that began this film, or
+            nothing: for what is decided when work begins and has to stay.
+        on_start, on_frame: called before the first frame, and once for every frame.
+
+    Raises:
+        InputError: no film, nothing in it can be decoded, or its colours are of a kind that is not supported.
+        OutputError: `target` is refused (see `check_target`), cannot hold this film, or writing fails.
+        ValueError: `stylize` returned something of another size or type.
+    """
+    check_target(source, target, overwrite=overwrite)
+    options = options or FilmOptions()
+    look = look_at(source, options.sequence_rate)
+    window = plan_window(look, options, source)
+    encoding, notes = plan_encoding(look, options, target)
+    job = describe_job(source, options, encoding, steady, made_with)
+    with SegmentStore(target, job, afresh=overwrite or made_with is None) as store:
+        found = find_out(store.found) if find_out is not None else {}
+        store.begin(found)
+        kept = store.place.frames if store.place is not None else 0
+        on_start(Start(_count_frames(look, window), kept))
+        reader = FilmReader(source, look, window, sequence_rate=options.sequence_rate, after=store.place)
+        making = Making(encoding, stylize, steady, options.blend, watch)
+        with _keeping(store, target, lasting=made_with is not None), reader:
+            make_segments(reader, store, making, on_frame)
+            if not store.kept:
+                raise _no_frames(source, options)
+            notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
+        frames = sum(len(one.segment.pts) for one in store.kept)
+        damage = total_damage(store.kept)
+        if damage:
+            notes += (f"damaged places in {source.name}: {damage}",)
+        store.remove()
+    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept)
+
+
+def finish_film(
+    source: Path, target: Path, store: SegmentStore, encoding: Encoding, window: Window, *, overwrite: bool
+) -> tuple[str, ...]:
+    """Join what is in the store into `target`; return what is to be said of it.
+
+    Raises:
+        InputError, OutputError: see film/joining.py; or `target` has come into being meanwhile.
+    """
+    sequence = is_sequence(source)
+    numbers = next(iter(list_sequence(source)), 1) if sequence else 1
+    with part_file(target, overwrite=overwrite) as part:
+        joined = join(
+            [one.segment for one in store.kept],
+            None if sequence else source,
+            part,
+            target=target,
+            encoding=encoding,
+            window=window,
+            last_duration=max(1, round(1 / (encoding.frame_rate * encoding.time_base))),
+            first_number=numbers,
+        )
+    seen: dict[str, None] = {}
+    for one in store.kept:
+        seen |= dict.fromkeys(one.notes)
+    return (*seen, *joined.notes)
+
+
+def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:
+    """Return what of the source is wanted.
+
+    Raises:
+        InputError: it ends before the start asked for.
+    """
+    start_s, end_s, length_s = options.start_s, options.end_s, look.info.duration_s
+    if options.preview_s is not None:
+        if start_s is None and length_s is not None:
+            start_s = max(Fraction(0), Fraction(length_s).limit_denominator(1000) / 2 - options.preview_s / 2)
+        end_s = (start_s or 0) + options.preview_s
+    if start_s is not None and length_s is not None and start_s >= length_s:
+        raise InputError(
+            f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s", hint="Choose an earlier --start."
+        )
+    first = look.zero_s + max(Fraction(0), look.start_s) if look.zero_s else Fraction(0)
+    start_s = first + start_s if start_s else None
+    end_s = first + end_s if end_s is not None else None
+    return Window(start_s, end_s, start_s if start_s is not None else look.zero_s)
+
+
+def plan_encoding(look: Look, options: FilmOptions, target: Path) -> tuple[Encoding, tuple[str, ...]]:
+    """Return how the film is encoded, and what is to be said of it; see `choose_encoding`."""
+    facts: Facts = replace(look.facts, width=compared_width(look.facts.width, options.blend))
+    return choose_encoding(facts, target, codec=options.codec, quality=options.quality, hardware=options.hardware)
+
+
+def describe_job(
+    source: Path, options: FilmOptions, encoding: Encoding, steady: float, made_with: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the film's frames depend on, as JSON takes it, under names for people."""
+    return {
+        "source": fingerprint(source),
+        "start": str(options.start_s),
+        "end": str(options.end_s),
+        "preview": str(options.preview_s),
+        "frame rate": str(options.sequence_rate),
+        "steady": steady,
+        "strength, colour, comparison": asdict(options.blend),
+        "encoding": {key: str(value) for key, value in asdict(encoding).items()},
+        "segments": [LEAST_FRAMES, MOST_FRAMES],
+        **(made_with if made_with is not None else {"made with": uuid.uuid4().hex}),
+    }
+
+
+def fingerprint(source: Path) -> str:
+    """Return what tells one source from another: its size, and a hash of pieces from its beginning to its end.
+
+    Of numbered pictures: of their names and sizes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with input_errors(source):
+        if is_sequence(source):
+            for number, path in list_sequence(source).items():
+                digest.update(f"{number} {path.stat().st_size}\n".encode())
+            return digest.hexdigest()
+        size = source.stat().st_size
+        digest.update(str(size).encode())
+        with source.open("rb") as file:
+            for place in range(_SAMPLES):
+                file.seek(max(0, size - _SAMPLE) * place // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def _count_frames(look: Look, window: Window) -> int | None:
+    """Return about how many frames the window holds; None if nobody knows."""
+    info = look.info
+    if window.end_s is None and window.start_s is None:
+        return info.frames
+    first = look.zero_s + look.start_s
+    start_s = max(window.start_s or first, first)
+    ends = [window.end_s, first + Fraction(info.duration_s) if info.duration_s is not None else None]
+    known = [end for end in ends if end is not None]
+    return max(1, round((min(known) - start_s) * info.frame_rate)) if known else None
+
+
+def _no_frames(source: Path, options: FilmOptions) -> InputError:
+    if options.start_s is not None or options.end_s is not None or options.preview_s is not None:
+        return InputError(f"{source} has no frame in the time asked for", hint="Choose another --start or --end.")
+    return InputError(f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged.")
+
+
+@contextmanager
+def _keeping(store: SegmentStore, target: Path, *, lasting: bool) -> Iterator[None]:
+    """On an error, say what is kept; or throw it away if it is of no use to anybody."""
+    try:
+        yield
+    except OutputError as error:
+        place = store.place
+        if lasting and place is not None:
+            hint = f"{error.hint} Then type the same command: it goes on after {place.frames} frames."
+            raise OutputError(f"{error.what}; {target} is unfinished", hint=hint) from error
+        raise
+    finally:
+        if not lasting:
+            store.kept.clear()
+
+
+@contextmanager
+def part_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a name beside `target` to write to; it becomes `target` if all goes well, else it is removed.
+
+    A sequence of pictures is written in place, picture by picture.
+    """
+    part = target.with_name(f".{target.stem[:40]}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield part
+        if is_sequence(target):
+            return
+        _check_place(target, overwrite=overwrite)  # hours may have passed
+        try:
+            part.replace(target)
+        except OSError as error:
+            raise OutputError(
+                f"{target} cannot be written: {error.strerror or error}",
+                hint=f"Check the space and the rights: df -h '{target.parent}'",
+            ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

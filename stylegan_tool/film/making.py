@@ -1,0 +1,224 @@
+"""Stylise a film into segments: decode, follow the motion, stylise, steady and encode, all at the same time.
+
+Where a segment begins is a pure function of the source, and the same whatever is done to the pictures and wherever
+the work is interrupted: at every cut (unless the last border is nearer than LEAST_FRAMES), and after MOST_FRAMES.
+What begins at a cut depends on nothing before it.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_tool.blend import blend, compare_alpha
+from stylegan_tool.errors import OutputError
+from stylegan_tool.film.plan import Encoding, Segment
+from stylegan_tool.film.segment_writer import SegmentWriter
+from stylegan_tool.film.source import FilmFrame, FilmReader, Place
+from stylegan_tool.film.store import Kept, SegmentStore
+from stylegan_tool.options import Blend
+from stylegan_tool.overlap import ahead
+from stylegan_tool.pixels import Image
+from stylegan_tool.steady import SourceMotion, Steadier, Step
+
+MOST_FRAMES = 120  # a segment: what a kill loses at most
+LEAST_FRAMES = 12  # a strobe light is a cut in every frame
+
+Watch = Callable[[Image, Image, Image], None]  # source, stylised, steady
+
+
+class Stylize(Protocol):
+    """What makes a picture of a picture of the same size and type."""
+
+    def __call__(self, image: Image, /) -> Image:
+        """Return the stylised picture."""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A frame on its way.
+
+    Attributes:
+        step: what is known of its motion.
+        border: it begins a segment, at a cut or elsewhere.
+        result: as far as it has come.
+        state: of the steadier before this frame, at a border that is no cut.
+    """
+
+    frame: FilmFrame
+    step: Step
+    border: Literal["", "cut", "length"]
+    result: Image
+    state: Mapping[str, NDArray[Any]]
+
+
+class Borders:
+    """Where segments begin; to be asked for each frame of a film in order, from a border on."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def __call__(self, step: Step) -> Literal["", "cut", "length"]:
+        border: Literal["", "cut", "length"] = ""
+        if self._length >= MOST_FRAMES:
+            border = "length"
+        if step.is_cut and self._length >= LEAST_FRAMES:
+            border = "cut"
+        self._length = 1 if border else self._length + 1
+        return border
+
+
+def follow(frames: Iterator[FilmFrame], place: Place | None, *, cuts_only: bool) -> Iterator[_Item]:
+    """Yield the frames after `place` with their motion and borders; the frame at it is only looked at.
+
+    Args:
+        cuts_only: the motion itself is not needed.
+    """
+    motion = SourceMotion(cuts_only=cuts_only)
+    borders = Borders()
+    before: Image | None = None
+    step: Step | None = None
+    first = place.frames if place is not None else 0
+    for frame in frames:
+        if step is None or before is None or not _same(frame.image, before):
+            step = motion(frame.image)
+        else:  # nothing moves; the steadier gives the same again
+            step = replace(step, begins_scene=False, is_cut=False)
+        before = frame.image
+        if frame.number >= first:
+            yield _Item(frame, step, borders(step), frame.image, {})
+
+
+def _same(image: Image, before: Image) -> bool:
+    return image is before or np.array_equal(image, before)
+
+
+def stylized(items: Iterator[_Item], stylize: Stylize) -> Iterator[_Item]:
+    """Yield the items with their stylised pictures; a repeated frame is not computed again."""
+    before: _Item | None = None
+    for item in items:
+        if before is not None and item.frame.image is before.frame.image:
+            item = replace(item, result=before.result)
+        else:
+            item = replace(item, result=stylize(item.frame.image))
+        _check_result(item)
+        before = item
+        yield item
+
+
+def _check_result(item: _Item) -> None:
+    source, result = item.frame.image, item.result
+    if source.shape != result.shape or source.dtype != result.dtype:
+        raise ValueError(
+            f"the film's pictures are {source.dtype} {source.shape}, this one is {result.dtype} {result.shape}"
+        )
+
+
+def steadied(
+    items: Iterator[_Item], strength: float, state: Mapping[str, NDArray[Any]], watch: Watch | None
+) -> Iterator[_Item]:
+    """Yield the items with their steady pictures, from the `state` on that the frame before has left."""
+    steadier = Steadier(strength)
+    steadier.restore(state)
+    for item in items:
+        left = steadier.state() if item.border == "length" else {}
+        result = steadier(item.frame.image, item.result, item.step)
+        if watch is not None:
+            watch(item.frame.image, item.result, result)
+        yield replace(item, result=result, state=left)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How frames become segments.
+
+    Attributes:
+        steady: strength, 0 is off.
+        watch: called for every frame with source, stylised and steady picture.
+    """
+
+    encoding: Encoding
+    stylize: Stylize
+    steady: float
+    blend: Blend
+    watch: Watch | None = None
+
+
+def make_segments(reader: FilmReader, store: SegmentStore, making: Making, on_frame: Callable[[], None]) -> None:
+    """Make all segments that `store` still lacks; `reader` begins at the store's place.
+
+    `on_frame` is called once for each frame that is encoded.
+
+    Raises:
+        InputError, OutputError: reading or writing fails; what is in the store stays there.
+    """
+    frames = ahead(iter(reader))
+    items = ahead(follow(frames, store.place, cuts_only=making.steady == 0))
+    results: Generator[_Item, None, None] = ahead(stylized(items, making.stylize))
+    if making.steady or making.watch:
+        results = ahead(steadied(results, making.steady, store.read_state(), making.watch))
+    with closing(_Encoder(store, making, reader)) as encoder:
+        try:
+            for item in results:
+                encoder.write(item)
+                on_frame()
+            encoder.finish()
+        finally:
+            results.close()  # the last one first: its thread may be waiting in the one before
+            items.close()
+            frames.close()
+
+
+class _Encoder:
+    """Writes segment after segment."""
+
+    def __init__(self, store: SegmentStore, making: Making, reader: FilmReader) -> None:
+        self._store, self._making, self._reader = store, making, reader
+        self._writer: SegmentWriter | None = None
+        self._pts: list[int] = []
+        self._damage = 0
+
+    def write(self, item: _Item) -> None:
+        if item.border:
+            self._end(item.state)
+        if self._writer is None:
+            self._writer = SegmentWriter(self._store.path(len(self._store.kept)), self._making.encoding)
+        frame, options = item.frame, self._making.blend
+        alpha = None
+        if frame.alpha is not None and self._making.encoding.has_alpha:
+            alpha = compare_alpha(frame.alpha, options)
+        self._writer.write(blend(frame.image, item.result, options), alpha)
+        self._pts.append(frame.pts)
+        self._damage += frame.damage
+
+    def finish(self) -> None:
+        """End the last segment; damage after the last frame is its."""
+        self._damage += self._reader.damage
+        self._end({})
+
+    def _end(self, state: Mapping[str, NDArray[Any]]) -> None:
+        if self._writer is None:
+            return
+        info = self._writer.close()
+        path = self._store.path(len(self._store.kept))
+        self._writer = None
+        if info.frames != len(self._pts):
+            raise OutputError(f"{path}: only {info.frames} of {len(self._pts)} frames arrived", hint="Check the disk.")
+        segment = Segment(path, tuple(self._pts), info.delay)
+        kept = Kept(segment, self._damage, self._reader.even, tuple(self._reader.notes), bool(state))
+        self._store.add(kept, state)
+        self._pts, self._damage = [], 0
+
+    def close(self) -> None:
+        """Let go of a segment that was not finished."""
+        if self._writer is not None:
+            self._writer.__exit__(RuntimeError, RuntimeError("stopped"), None)
+            self._writer = None
+
+
+def total_damage(kept: Sequence[Kept]) -> int:
+    """Return how many damaged places there are in all."""
+    return sum(one.damage for one in kept)

@@ -1,0 +1,259 @@
+"""What is kept of a film while it is being made: a folder beside it with finished segments, to go on from.
+
+For film.mp4 that is film.mp4.sgt/:
+
+    job.json         what the frames depend on: source, model, options; and what was found out when work began
+    00000.mkv        a segment (see plan.Segment); whole if 00000.json is there
+    00000.json       its frames' pts and what is to be said of it
+    00000.npz        what the next segment's first frame depends on, where that does not begin a scene
+    lock             held, as the system does it, by the process that is at work
+
+A segment counts once its .json is there, which is written last and renamed into place: whatever ends the program, and
+be it the power, nothing half-written is ever taken for whole. The same command finds the folder, sees by job.json that
+it would make the same frames, and goes on after the last segment. The finished film takes the folder's place.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_tool.errors import OutputError
+from stylegan_tool.film.plan import Segment
+from stylegan_tool.film.source import Place
+from stylegan_tool.image_files import write_whole
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A segment, and what is to be remembered of it.
+
+    Attributes:
+        damage: damaged places in its part of the source.
+        even: all times are the source's own.
+        notes: for the viewer, found out on the way.
+        has_state: the next segment's first frame depends on this one: see `SegmentStore.read_state`.
+    """
+
+    segment: Segment
+    damage: int
+    even: bool
+    notes: tuple[str, ...]
+    has_state: bool
+
+
+class SegmentStore:
+    """The folder of one film at work; holds its lock while open.
+
+    Args:
+        target: the film that is being made.
+        job: what its frames depend on, as JSON takes it.
+        afresh: throw away what another job has left there.
+
+    Attributes:
+        folder: where it is.
+        kept: finished segments, in order.
+        found: what was found out when work began, and is to be the same when it goes on.
+    """
+
+    def __init__(self, target: Path, job: Mapping[str, Any], *, afresh: bool = False) -> None:
+        """Find what is kept for the same job.
+
+        Raises:
+            OutputError: another process is at work on it; the folder holds another job, and not `afresh`; or it
+                cannot be written.
+        """
+        self.folder = target.with_name(target.name + ".sgt")
+        self.kept: list[Kept] = []
+        self.found: dict[str, Any] = {}
+        self._target = target
+        self._job = json.loads(json.dumps({"version": _VERSION, **job}))
+        with self._errors_told():
+            is_new = not self.folder.exists()
+            self.folder.mkdir(exist_ok=True)
+            self._lock: IO[bytes] = (self.folder / "lock").open("ab")
+        try:
+            self._take_lock()
+            if not is_new:
+                self._load(afresh=afresh)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the folder for later if there is a segment in it."""
+        self._lock.close()
+        if not self.kept:
+            self.remove()
+
+    def remove(self) -> None:
+        """Throw the folder away."""
+        self._lock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def place(self) -> Place | None:
+        """Where to go on; None at the beginning."""
+        if not self.kept:
+            return None
+        frames = sum(len(one.segment.pts) for one in self.kept)
+        return Place(frames, self.kept[-1].segment.pts[-1], all(one.even for one in self.kept))
+
+    def begin(self, found: Mapping[str, Any]) -> None:
+        """Write down the job, and what was found out, unless it is there already."""
+        if self.found:
+            return
+        self.found = dict(found)
+        text = json.dumps({"job": self._job, "found": self.found}, indent=1, ensure_ascii=False)
+        write_whole(self.folder / "job.json", text.encode(), overwrite=True)
+
+    def path(self, number: int) -> Path:
+        """Return where segment `number` is to be written."""
+        return self.folder / f"{number:05d}.mkv"
+
+    def add(self, one: Kept, state: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the next segment, whose file is whole, with what the one after it depends on.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        number = len(self.kept)
+        record = {
+            "pts": one.segment.pts,
+            "delay": one.segment.delay,
+            "bytes": one.segment.path.stat().st_size,
+            "damage": one.damage,
+            "even": one.even,
+            "notes": one.notes,
+            "has_state": one.has_state,
+        }
+        with self._errors_told():
+            if one.has_state:
+                with self._state_path(number).open("wb") as file:
+                    np.savez(file, allow_pickle=False, **state)
+                    file.flush()
+                    os.fsync(file.fileno())
+        write_whole(self._record_path(number), json.dumps(record).encode(), overwrite=True)
+        self.kept.append(one)
+        with suppress(OSError):
+            self._state_path(number - 1).unlink()
+
+    def read_state(self) -> dict[str, NDArray[Any]]:
+        """Return what the segment after the last one depends on; empty if it begins a scene."""
+        if not self.kept or not self.kept[-1].has_state:
+            return {}
+        with np.load(self._state_path(len(self.kept) - 1)) as state:
+            return dict(state)
+
+    def _record_path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.json"
+
+    def _state_path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.npz"
+
+    def _take_lock(self) -> None:
+        if not _lock(self._lock):
+            raise OutputError(
+                f"{self._target} is being made by another process (its lock: {self.folder / 'lock'})",
+                hint="Wait for it, or choose another name.",
+            )
+
+    def _load(self, *, afresh: bool) -> None:
+        """Take over what is there for this job.
+
+        Raises:
+            OutputError: it is another job's, and not `afresh`.
+        """
+        try:
+            known = json.loads((self.folder / "job.json").read_text(encoding="utf-8"))
+            old: dict[str, Any] = known["job"]
+            found: dict[str, Any] = known["found"]
+        except (OSError, ValueError, KeyError, TypeError):
+            old, found = {}, {}  # stopped before there was anything to keep
+        if old == self._job:
+            self.found = found
+            self._load_segments()
+        elif old and self._record_path(0).exists() and not afresh:
+            differs = ", ".join(sorted(key for key in {*old, *self._job} if old.get(key) != self._job.get(key)))
+            raise OutputError(
+                f"{self.folder} keeps a part of this film, made differently ({differs})",
+                hint="Type the former command to go on with it, or add --overwrite to begin afresh.",
+            )
+        for path in self.folder.iterdir():
+            if path.name != "lock" and not self._is_needed(path):
+                path.unlink()
+
+    def _load_segments(self) -> None:
+        while self._record_path(len(self.kept)).exists():
+            number = len(self.kept)
+            try:
+                record = json.loads(self._record_path(number).read_text(encoding="utf-8"))
+                if self.path(number).stat().st_size != record["bytes"]:
+                    break
+                segment = Segment(self.path(number), tuple(record["pts"]), record["delay"])
+                notes = tuple(record["notes"])
+                self.kept.append(Kept(segment, record["damage"], record["even"], notes, record["has_state"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                break
+        # The last one's state may be missing if a later segment is damaged; then one before it has to do.
+        while self.kept and self.kept[-1].has_state and not self._state_path(len(self.kept) - 1).exists():
+            self.kept.pop()
+
+    def _is_needed(self, path: Path) -> bool:
+        if path.name == "job.json":
+            return bool(self.found)
+        number = int(path.stem) if path.stem.isdigit() else -1
+        last = len(self.kept) - 1
+        return 0 <= number <= last and (path.suffix in {".mkv", ".json"} or (path.suffix == ".npz" and number == last))
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what the system says into OutputError."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder} cannot be written: {error.strerror or error}",
+                hint=f"Check the space and the rights: df -h '{self.folder.parent}'",
+            ) from error
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock `file` until it is closed or the process ends; False if another process has it."""
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_on_windows(file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a network folder without locks: two processes at once are not noticed there
+        return True
+    return True
+
+
+def _lock_on_windows(file: IO[bytes]) -> bool:
+    import msvcrt
+
+    windows: Any = msvcrt  # has no such names elsewhere
+    try:
+        windows.locking(file.fileno(), windows.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
