@@ -17,12 +17,12 @@ from bench.bench_tiles import bench_tiles, photo
 from bench.bench_training import bench_training
 from bench.figures import Figure, run_python, time_in_turn
 from stylegan_tool.demo_files import examples_folder
+from stylegan_tool.film.convert import convert_film
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.pixels import to_batch
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
-from stylegan_tool.video import convert_film
 
 REPORT = Path("bench.json")
 

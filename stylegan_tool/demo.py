@@ -11,15 +11,16 @@ import numpy as np
 
 from stylegan_tool.demo_files import example_pictures, examples_folder
 from stylegan_tool.errors import OutputError
+from stylegan_tool.film.convert import convert_film
+from stylegan_tool.film.source import read_film_info
 from stylegan_tool.image_files import Picture, read_picture, write_picture
 from stylegan_tool.models import DEFAULT_STYLE
 from stylegan_tool.opening import open_model
 from stylegan_tool.options import SteadyOption, TileOption
 from stylegan_tool.pixels import Image
 from stylegan_tool.progress import Progress, format_duration
-from stylegan_tool.steady import choose_strength, steadied
+from stylegan_tool.steady import choose_strength
 from stylegan_tool.stylize import Stylizer
-from stylegan_tool.video import convert_film, read_film_info
 
 RECORD = "demo.json"  # what the demo made, with hashes, so that it replaces that and nothing else
 SHEET = "before_after.jpg"
@@ -58,8 +59,8 @@ def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
     write_picture(out / SHEET, Picture(make_sheet(pairs), None, None, None), overwrite=True)
     _add_to_record(out / SHEET, out / RECORD)
     with Progress("film", read_film_info(clip).frames, "frames") as progress:
-        steady = steadied(stylizer, choose_strength(SteadyOption("auto")))
-        convert_film(clip, out / FILM, steady, overwrite=True, on_frame=progress.advance)
+        strength = choose_strength(SteadyOption("auto"))
+        convert_film(clip, out / FILM, stylizer, steady=strength, overwrite=True, on_frame=progress.advance)
     _add_to_record(out / FILM, out / RECORD)
     say(f"{len(pictures)} pictures and a film in {format_duration(time.monotonic() - started)} on {session.label}")
     say(f"Look at {out / SHEET}, and play {out / FILM}")

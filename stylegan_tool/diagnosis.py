@@ -6,6 +6,7 @@ from importlib import metadata
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import MissingError, SgtError
+from stylegan_tool.film.encoding import list_encoders
 from stylegan_tool.models import bundled_styles
 from stylegan_tool.session import (
     LABELS,
@@ -16,7 +17,6 @@ from stylegan_tool.session import (
     provider_problem,
     runtime_versions,
 )
-from stylegan_tool.video import list_encoders
 
 _LIBRARIES = ("numpy", "onnx", "opencv-python-headless", "pillow", "av", "typer")
 _TRAINING = ("torch", "onnxscript")

@@ -69,6 +69,10 @@ class Progress:
         """Say how much work there is, where that is found out late."""
         self._rich.update(self._task, total=total)
 
+    def set_done(self, units: int) -> None:
+        """Say how much was done before, where that is found out late."""
+        self._rich.reset(self._task, completed=units)
+
     def advance(self, units: int = 1, *, note: str = "") -> None:
         """Count `units` as done and show `note` at the end of the line."""
         self._rich.update(self._task, advance=units, note=note)

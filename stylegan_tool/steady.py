@@ -24,7 +24,7 @@ Sources: Ruder et al. 2016, 'Artistic style transfer for videos', for the consis
 Kroeger et al. 2016, 'Fast optical flow using dense inverse search', for the flow (OpenCV's DIS).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, cast
 
@@ -67,28 +67,6 @@ def choose_strength(option: SteadyOption) -> float:
     `auto` is the same for every model so far; one that is stable by itself would be given less here.
     """
     return {"auto": AUTO_STRENGTH, "off": 0.0}.get(option.mode, option.strength)
-
-
-def steadied(
-    stylize: Callable[[Image], Image],
-    strength: float,
-    *,
-    watch: Callable[[Image, Image, Image], None] | None = None,
-) -> Callable[[Image], Image]:
-    """Return what stylises the frames of one film, to be called once for each in their order, and steadies them.
-
-    `watch` is called for every frame with source, its stylised picture, and the steady one.
-    """
-    steadier = Steadier(strength)
-
-    def stylize_steadily(source: Image) -> Image:
-        per_frame = stylize(source)
-        steady = steadier(source, per_frame)
-        if watch is not None:
-            watch(source, per_frame, steady)
-        return steady
-
-    return stylize_steadily
 
 
 def shrink(image: Image, longest: int) -> Bytes:

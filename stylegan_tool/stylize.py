@@ -168,6 +168,14 @@ class Stylizer:
                 if not self._step_down():
                     raise
 
+    def limit_memory(self, size: int | None) -> int:
+        """Use at most `size` bytes from now on (None: half of what is free now), and return how many.
+
+        Tiles depend on it: work that is to go on later as it began has to be given the same number.
+        """
+        self._asked_bytes = size or psutil.virtual_memory().available // 2
+        return self._asked_bytes
+
     def expect(self, image: Image) -> Expectation:
         """Return what stylising `image` will take, without doing it (but for a small piece that is timed)."""
         padded = pad_image(image, self.session.info)

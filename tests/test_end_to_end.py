@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
-from stylegan_tool.video import write_film
+from tests.films import write_film
 
 N_FRAMES = 8
 

@@ -1,7 +1,9 @@
 """`sgt video`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -19,7 +21,10 @@ from stylegan_tool.commands.model_options import (
 )
 
 if TYPE_CHECKING:
-    from stylegan_tool.video import FilmReport
+    from stylegan_tool.film.convert import FilmReport
+    from stylegan_tool.options import FilmOptions
+    from stylegan_tool.session import Session
+    from stylegan_tool.stylize import Stylizer
 
 SteadyTextOption: TypeAlias = Annotated[
     str,
@@ -35,18 +40,60 @@ ReportOption: TypeAlias = Annotated[
         metavar="NAME", help="Measure flicker and sharpness and write NAME.json and NAME.png, a plot. Takes time."
     ),
 ]
+StartOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Begin there: 90, 2.5s or 1:30 from the film's beginning.")
+]
+EndOption: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End there.")]
+PreviewOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Make only so much, from --start or else from the middle: 3s.")
+]
+CompareOption: TypeAlias = Annotated[
+    Literal["side", "split"] | None,
+    typer.Option(help="Show the source, too: beside the result, or as its left half."),
+]
+StrengthOption: TypeAlias = Annotated[
+    float, typer.Option(metavar="0..1", help="How much of the style is mixed into the source.")
+]
+KeepColourOption: TypeAlias = Annotated[
+    bool, typer.Option("--keep-colour", help="Brightness from the result, colour from the source.")
+]
+CodecOption: TypeAlias = Annotated[
+    Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"] | None,
+    typer.Option(help="By default what OUT's suffix and the film ask for: .mp4 of 8 bits is h264."),
+]
+QualityOption: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="1..100", help="Of the encoding; 80, the default, looks the same.")
+]
+HardwareOption: TypeAlias = Annotated[
+    bool, typer.Option("--hardware", help="Encode on the graphics chip, where that works.")
+]
+FrameRateOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="RATE", help="Frames a second of numbered pictures; 25 by default.")
+]
 
 
 def video(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A film that FFmpeg can read.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help=".mp4, .mov, .mkv or .webm.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="A film that FFmpeg can read, or pictures: frames/%05d.png.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help=".mp4, .mov, .mkv, .webm, .gif or frames/%05d.png.")],
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,
     input_: InputOption = None,
     overwrite: OverwriteOption = False,
     steady: SteadyTextOption = "auto",
+    preview: PreviewOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    strength: StrengthOption = 1.0,
+    keep_colour: KeepColourOption = False,
+    compare: CompareOption = None,
     report: ReportOption = None,
+    codec: CodecOption = None,
+    quality: QualityOption = None,
+    hardware: HardwareOption = False,
+    frame_rate: FrameRateOption = None,
     tile: TileTextOption = "auto",
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
@@ -55,51 +102,145 @@ def video(
 ) -> None:
     """Stylise a film; its sound is kept.
 
-    sgt video in.mp4 out.mp4 --to vangogh        photo -> vangogh, by name
+    sgt video in.mp4 out.mp4 --to vangogh                photo -> vangogh, by name
 
-    sgt video in.mp4 out.mp4 --direction B2A     by letters: A is photo, B is vangogh
+    sgt video in.mp4 look.mp4 --to vangogh --preview 3s --compare split
 
-    sgt video in.mp4 out.mp4 --model runs/photo2vangogh-001
+    sgt video in.mp4 out.mp4 --model runs/photo2vangogh-001 --direction A2B
 
-    sgt video in.mp4 out.mp4 --steady 0.7 --report flicker    and flicker.json, flicker.png
-
-    Frame for frame at the film's own times, size, rotation and colour; the output appears whole or not at all.
+    Frame for frame at the film's own times, size, rotation and colour; sound, subtitles and chapters are kept. OUT
+    appears whole or not at all. Stopped or killed, the same command goes on where it was.
     """
-    import time
-
-    from stylegan_tool.flicker import FlickerMeter
-    from stylegan_tool.flicker_report import check_report, describe, write_report
+    from stylegan_tool.film.convert import check_target
+    from stylegan_tool.flicker_report import check_report
     from stylegan_tool.opening import open_model
-    from stylegan_tool.options import SteadyOption, TileOption, parse_size
-    from stylegan_tool.progress import Progress, format_duration, say
-    from stylegan_tool.steady import choose_strength, steadied
+    from stylegan_tool.options import Blend, FilmOptions, SteadyOption, TileOption, parse_rate, parse_size, parse_time
+    from stylegan_tool.progress import say
+    from stylegan_tool.steady import choose_strength
     from stylegan_tool.stylize import Stylizer
-    from stylegan_tool.video import check_target, convert_film, read_film_info
 
+    options = FilmOptions(
+        codec=codec,
+        quality=quality,
+        hardware=hardware,
+        start_s=parse_time(start, "--start") if start else None,
+        end_s=parse_time(end, "--end") if end else None,
+        preview_s=parse_time(preview, "--preview") if preview else None,
+        sequence_rate=parse_rate(frame_rate) if frame_rate else None,
+        blend=Blend(strength, keep_colour, compare),
+    )
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
-    strength = choose_strength(SteadyOption.parse(steady))
+    steadiness = choose_strength(SteadyOption.parse(steady))
     check_target(source, target, overwrite=overwrite)
     if report is not None:
         check_report(report, overwrite=overwrite)
-    film = read_film_info(source)
+    _check_film(source, target, options)
     session = open_model(
         model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
+    made_with = {
+        **_describe_model(session),
+        "inputs": input_,
+        "tiles": [tile, tile_stats],
+        "memory": memory,
+    }
+    made = _make(source, target, stylizer, options, steadiness, made_with, report=report, overwrite=overwrite)
+    _check_whole(made, source, target)
+
+
+def _check_film(source: Path, target: Path, options: "FilmOptions") -> None:
+    """Refuse what cannot be before a model is loaded."""
+    from stylegan_tool.film.convert import plan_encoding, plan_window
+    from stylegan_tool.film.source import look_at
+
+    look = look_at(source, options.sequence_rate)
+    plan_window(look, options, source)
+    plan_encoding(look, options, target)
+
+
+def _describe_model(session: "Session") -> dict[str, object]:
+    """Return what tells the model and where it runs from others, for the film that is kept unfinished."""
+    import hashlib
+
+    with session.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"model": digest, "taken as": session.reading, "provider": session.label}
+
+
+def _make(
+    source: Path,
+    target: Path,
+    stylizer: "Stylizer",
+    options: "FilmOptions",
+    steady: float,
+    made_with: dict[str, object],
+    *,
+    report: Path | None,
+    overwrite: bool,
+) -> "FilmReport":
+    """Make the film, show how it goes on, and say what came of it."""
+    import time
+
+    from stylegan_tool.film.convert import Start, convert_film
+    from stylegan_tool.flicker import FlickerMeter
+    from stylegan_tool.flicker_report import describe, write_report
+    from stylegan_tool.progress import Progress, format_duration, say
+
     meter = FlickerMeter() if report is not None else None
-    stylize = steadied(stylizer, strength, watch=meter.add if meter else None) if strength or meter else stylizer
     started = time.monotonic()
-    with Progress("stylising", film.frames, "frames") as progress:
-        made = convert_film(source, target, stylize, overwrite=overwrite, on_frame=progress.advance)
-    seconds, sound = time.monotonic() - started, "with sound" if film.audio_tracks else "no sound"
-    speed = f"in {format_duration(seconds)} ({made.frames / seconds:.3g} frames/s)"
-    for line in (*made.notes, f"{made.frames} frames of {made.width}x{made.height}, {sound}, {speed}: {target}"):
+    with _what_is_kept(target), Progress("stylising", None, "frames") as progress:
+
+        def begin(start: Start) -> None:
+            progress.set_total(start.frames)
+            if start.kept:
+                say(f"going on after {start.kept} frames from before")
+                progress.set_done(start.kept)
+
+        made = convert_film(
+            source,
+            target,
+            stylizer,
+            options=options,
+            steady=steady,
+            watch=meter.add if meter else None,
+            made_with=made_with,
+            find_out=lambda known: {"memory_bytes": stylizer.limit_memory(known.get("memory_bytes"))},
+            overwrite=overwrite,
+            on_start=begin,
+            on_frame=progress.advance,
+        )
+    seconds = time.monotonic() - started
+    speed = f"in {format_duration(seconds)} ({(made.frames - made.kept) / seconds:.3g} frames/s)"
+    before = f" ({made.kept} of them from before)" if made.kept else ""
+    sound = "with sound" if made.has_sound else "no sound"
+    for line in (
+        *made.notes,
+        f"{made.frames} frames{before} of {made.width}x{made.height}, {sound}, {speed}: {target}",
+    ):
         say(line)
     if report is not None and meter is not None:
-        labels = {"film": source.name, "model": f"{session.info.style} {session.path.name}".strip()}
-        paths = write_report(report, meter.flicker, **labels, strength=strength, overwrite=overwrite)
-        say(f"{describe(meter.flicker)}: {paths[0]}, {paths[1]}")
-    _check_whole(made, source, target)
+        info = stylizer.session.info
+        labels = {"film": source.name, "model": f"{info.style} {stylizer.session.path.name}".strip()}
+        paths = write_report(report, meter.flicker, **labels, strength=steady, overwrite=overwrite)
+        since = f" (of the frames after the first {made.kept})" if made.kept else ""
+        say(f"{describe(meter.flicker)}{since}: {paths[0]}, {paths[1]}")
+    return made
+
+
+@contextmanager
+def _what_is_kept(target: Path) -> Iterator[None]:
+    """However the work ends, say that it can go on."""
+    from stylegan_tool.film.store import kept_folder
+    from stylegan_tool.progress import say
+
+    try:
+        yield
+    except BaseException:
+        folder = kept_folder(target)
+        if folder.exists():
+            say(f"{target} is unfinished; what is done is kept in {folder}: type the same command to go on")
+        raise
 
 
 def _check_whole(made: "FilmReport", source: Path, target: Path) -> None:

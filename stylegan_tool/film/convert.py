@@ -38,7 +38,8 @@ class FilmReport:
     width: int
     height: int
     notes: tuple[str, ...]
-    kept: int = 0
+    kept: int
+    has_sound: bool
 
 
 @dataclass(frozen=True)
@@ -137,17 +138,23 @@ def convert_film(
         on_start(Start(_count_frames(look, window), kept))
         reader = FilmReader(source, look, window, sequence_rate=options.sequence_rate, after=store.place)
         making = Making(encoding, stylize, steady, options.blend, watch)
-        with _keeping(store, target, lasting=made_with is not None), reader:
-            make_segments(reader, store, making, on_frame)
+        try:
+            with reader:
+                make_segments(reader, store, making, on_frame)
             if not store.kept:
                 raise _no_frames(source, options)
             notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
+        except BaseException:
+            if made_with is None:
+                store.kept.clear()
+            raise
         frames = sum(len(one.segment.pts) for one in store.kept)
         damage = total_damage(store.kept)
         if damage:
             notes += (f"damaged places in {source.name}: {damage}",)
         store.remove()
-    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept)
+    has_sound = look.info.audio_tracks > 0 and encoding.container not in {"gif", "image2"}
+    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
 
 
 def finish_film(
@@ -261,22 +268,6 @@ def _no_frames(source: Path, options: FilmOptions) -> InputError:
     if options.start_s is not None or options.end_s is not None or options.preview_s is not None:
         return InputError(f"{source} has no frame in the time asked for", hint="Choose another --start or --end.")
     return InputError(f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged.")
-
-
-@contextmanager
-def _keeping(store: SegmentStore, target: Path, *, lasting: bool) -> Iterator[None]:
-    """On an error, say what is kept; or throw it away if it is of no use to anybody."""
-    try:
-        yield
-    except OutputError as error:
-        place = store.place
-        if lasting and place is not None:
-            hint = f"{error.hint} Then type the same command: it goes on after {place.frames} frames."
-            raise OutputError(f"{error.what}; {target} is unfinished", hint=hint) from error
-        raise
-    finally:
-        if not lasting:
-            store.kept.clear()
 
 
 @contextmanager

@@ -52,6 +52,11 @@ class Kept:
     has_state: bool
 
 
+def kept_folder(target: Path) -> Path:
+    """Return where segments of `target` are kept while it is being made."""
+    return target.with_name(target.name + ".sgt")
+
+
 class SegmentStore:
     """The folder of one film at work; holds its lock while open.
 
@@ -73,7 +78,7 @@ class SegmentStore:
             OutputError: another process is at work on it; the folder holds another job, and not `afresh`; or it
                 cannot be written.
         """
-        self.folder = target.with_name(target.name + ".sgt")
+        self.folder = kept_folder(target)
         self.kept: list[Kept] = []
         self.found: dict[str, Any] = {}
         self._target = target

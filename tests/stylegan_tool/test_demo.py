@@ -26,7 +26,7 @@ def small_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two small pictures and a short film in the place of the examples, so that the test is quick."""
     from fractions import Fraction
 
-    from stylegan_tool.video import write_film
+    from tests.films import write_film
 
     folder = tmp_path / "examples"
     (folder / "pictures").mkdir(parents=True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
-from stylegan_tool.video import write_film
+from tests.films import write_film
 from tests.models import BLUE, RED
 
 WAYS = [

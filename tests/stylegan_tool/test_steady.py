@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from stylegan_tool.flicker import FlickerMeter
 from stylegan_tool.image_files import read_picture
 from stylegan_tool.options import SteadyOption
 from stylegan_tool.pixels import Image
-from stylegan_tool.steady import SourceMotion, Steadier, choose_strength, flow_agrees, steadied
+from stylegan_tool.steady import SourceMotion, Steadier, choose_strength, flow_agrees
 
 HEIGHT, WIDTH = 96, 160
 Film = list[Any]  # of uint8 (HEIGHT,WIDTH,3); OpenCV's types are wider than Image
@@ -339,16 +339,6 @@ def test_flow_that_does_not_lead_back_or_leads_out_disagrees() -> None:
     assert agrees[:, :17].all()
     assert not agrees[:, 17:].any()
     assert not flow_agrees(back, np.zeros_like(forth), gap=0.5, gap_share=0.01)[:, 10:].any()
-
-
-def test_a_watcher_sees_every_frame_three_times() -> None:
-    film = pan(3)
-    seen: list[tuple[Image, Image, Image]] = []
-    stylize = steadied(flickering(), 1.0, watch=lambda *frames: seen.append(frames))
-    results = [stylize(frame) for frame in film]
-    expected: Iterator[Any] = zip(film, stylized(film), results, strict=True)
-    for frames, wanted in zip(seen, expected, strict=True):
-        assert all(np.array_equal(one, other) for one, other in zip(frames, wanted, strict=True))
 
 
 @pytest.mark.parametrize(("text", "strength"), [("auto", 1.0), ("off", 0.0), ("0", 0.0), ("0.7", 0.7), ("1", 1.0)])
