@@ -119,6 +119,7 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
         stream = container.add_stream_from_template(template, opaque=True)
         stream.time_base = encoding.time_base
         context = stream.codec_context
+        context.framerate = encoding.frame_rate  # without it WebM says nothing of how long the last frame is shown
         if encoding.pixel_shape is not None:
             context.sample_aspect_ratio = encoding.pixel_shape
         colours = encoding.colours

@@ -28,7 +28,7 @@ from stylegan_tool.errors import InputError
 from stylegan_tool.film.colours import ImageReader, colours_of
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.deinterlace import Deinterlacer
-from stylegan_tool.film.encoding import Facts, light_of
+from stylegan_tool.film.encoding import NUMBER, Facts, light_of, names_sequence
 from stylegan_tool.film.plan import Window
 from stylegan_tool.image_files import Plane
 from stylegan_tool.pixels import Image
@@ -42,7 +42,6 @@ _CUT_SHORT_S = 0.5  # a film that ends this much before what its header says has
 _MOST_FAILURES = 8  # unreadable places in a row, after which a file is given up
 _RUN_UP_S = 5  # before the place looked for: some key frames need what comes before them
 _SEQUENCE_RATE = Fraction(25)
-_NUMBER = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,12 @@ class Place:
 
 def is_sequence(path: Path) -> bool:
     """Whether `path` is a pattern of numbered pictures: frames/%05d.png."""
-    return _NUMBER.search(path.name) is not None and not path.exists()
+    return names_sequence(path) and not path.exists()
 
 
 def list_sequence(pattern: Path) -> dict[int, Path]:
     """Return the pictures that `pattern` names, by their numbers, in order."""
-    before, after = (re.escape(part) for part in _NUMBER.split(pattern.name, maxsplit=1))
+    before, after = (re.escape(part) for part in NUMBER.split(pattern.name, maxsplit=1))
     name = re.compile(rf"{before}(\d+){after}")
     with input_errors(pattern.parent):
         found = {int(match[1]): path for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))}
