@@ -131,7 +131,8 @@ def test_vorbis_is_not_copied_into_mp4_where_browsers_would_be_silent(tmp_path: 
 def test_streams_without_a_place_are_named(tmp_path: Path) -> None:
     report = convert_film(real("two_video_tracks_aac_subs_nasa.mp4"), tmp_path / "out.mkv", identity)
     assert report.frames == 325
-    assert any("mov_text" in note and "video track 3" in note for note in report.notes)
+    assert any("left out: video track 3 (h264)" in note for note in report.notes)
+    assert any("subtitle track 2 (mov_text) has no place in .mkv: now subrip" in note for note in report.notes)
 
 
 # Colour ---------------------------------------------------------------------------------------------------
