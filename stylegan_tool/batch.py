@@ -67,9 +67,10 @@ def _file_target(source: Path, target: Path) -> Path:
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
     inside = target.resolve()
+    # realpath, unlike resolve, takes a link in a circle for a path like any other.
     pictures = find_pictures(source)
     if inside.is_relative_to(source.resolve()):  # earlier results are not read again
-        pictures = [path for path in pictures if not path.resolve().is_relative_to(inside)]
+        pictures = [path for path in pictures if not Path(os.path.realpath(path)).is_relative_to(inside)]
     if not pictures and source.resolve() != inside:
         raise InputError(f"no pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
     if source.resolve() == inside:
@@ -86,7 +87,7 @@ def _check_targets(jobs: Sequence[Job], *, overwrite: bool) -> None:
         if len(same) > 1:
             names = " and ".join(str(job.source) for job in same)
             raise UsageError(f"{names} would both become {same[0].target}", hint="Rename one of them.")
-    into_itself = [job for job in jobs if job.target.resolve() == job.source.resolve()]
+    into_itself = [job for job in jobs if os.path.realpath(job.target) == os.path.realpath(job.source)]
     if into_itself:
         raise UsageError(f"{into_itself[0].source} would be written over itself", hint="Name another file or folder.")
     _check_place(jobs[0].target.parent)
