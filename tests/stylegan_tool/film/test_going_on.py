@@ -202,7 +202,7 @@ convert(Path(sys.argv[1]), Path(sys.argv[2]), stylize)
 @pytest.mark.parametrize("stop", [4, 30, 99])
 def test_kill_9_leaves_no_film_and_what_was_done(tmp_path: Path, whole: tuple[Path, Path], stop: int) -> None:
     source, target = whole
-    child = [sys.executable, "-c", CHILD.format(stop=stop), source, tmp_path / "out.mp4"]
+    child = [sys.executable, "-c", CHILD.format(stop=stop), str(source), str(tmp_path / "out.mp4")]
     ended = subprocess.run(child, cwd=REPOSITORY, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4.sgt"]
