@@ -91,6 +91,7 @@ class OtherStreams:
         self._no_place: list[str] = []
         self._left_out: list[str] = []
         self._wanted_labels: dict[str, str] = {}
+        self._languages: list[tuple[str, str | None]] = []  # of sound and subtitles, with the track's name
         self._tracks: dict[int, Track] = {}
         self._damage = 0
         self._failures = 0
@@ -153,9 +154,13 @@ class OtherStreams:
             self._tracks = {}
 
     def check(self, written: InputContainer) -> None:
-        """Find out which words on the film the container did not take."""
-        lost = lost_labels(self._wanted_labels, written.metadata)
-        self._no_place += [f"'{key}'" for key in lost]
+        """Find out which words on the film and its tracks the container did not take."""
+        self._no_place += [f"'{key}'" for key in lost_labels(self._wanted_labels, written.metadata)]
+        tracks = [stream for stream in written.streams if stream.type in {"audio", "subtitle"}]
+        if len(tracks) == len(self._languages):  # MP4 has no tracks in which nothing is
+            for (name, wanted), track in zip(self._languages, tracks, strict=True):
+                if wanted is not None and track.language != wanted:
+                    self._no_place.append(f"language '{wanted}' of {name}")
 
     def notes(self) -> list[str]:
         """What was changed or left out, known when all is written."""
@@ -308,6 +313,7 @@ class OtherStreams:
     def _label_track(self, source: Stream, target: Stream) -> None:
         target.metadata.update(track_labels(source.metadata, self._format))
         target.disposition = source.disposition
+        self._languages.append((_name(source), target.metadata.get("language")))
 
     # Reading --------------------------------------------------------------------------------------------
 
