@@ -1,4 +1,5 @@
 import errno
+import functools
 import io
 import os
 import string
@@ -88,6 +89,7 @@ def orientation_in(block: bytes | None) -> object:
     return exif.get(274)
 
 
+@functools.cache  # it holds the time at which it is made
 def rgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -185,10 +187,9 @@ def test_exif_and_profile_are_written_back(tmp_path: Path, suffix: str, dtype: t
     exif.get_ifd(34665)[37386] = 50.0  # focal length
     exif.get_ifd(34853)[1] = "N"
     path = tmp_path / f"x{suffix}"
-    profile = rgb_profile()  # it holds the time at which it was made
-    write_picture(path, Picture(marked(dtype), icc=profile, exif=exif.tobytes()))
+    write_picture(path, Picture(marked(dtype), icc=rgb_profile(), exif=exif.tobytes()))
     picture = read_picture(path)
-    assert picture.icc == profile
+    assert picture.icc == rgb_profile()
     kept = PIL.Image.Exif()
     kept.load(picture.exif or b"")
     assert kept[271] == "Maker"
