@@ -14,8 +14,10 @@ Pillow warns through `warnings`, whose filters belong to the whole process, so r
 """
 
 import contextlib
+import ctypes
 import errno
 import io
+import logging
 import os
 import re
 import secrets
@@ -24,13 +26,14 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, NoReturn, TypeAlias
 
 import cv2
 import numpy as np
+import PIL._imaging
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms, ImageFile, TiffImagePlugin
@@ -57,6 +60,11 @@ _FOREIGN = (  # offset, magic, name
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
 )
+
+with contextlib.suppress(OSError, AttributeError):  # where Pillow brings no libtiff, or one that cannot be reached
+    # It prints what it finds wrong with a file, and Pillow has no switch for that.
+    ctypes.CDLL(PIL._imaging.__file__).TIFFSetErrorHandler(None)
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, errors are printed
 
 _ORIENTATION = 274
 _EXIF_IFD = 34665
@@ -507,6 +515,7 @@ def _read_deep_png(path: Path, opened: ImageFile.ImageFile, file: IO[bytes], *, 
                 needed.append(whole)
             elif kind == b"eXIf":  # may follow the pixels, where Pillow has not looked yet
                 opened.info.setdefault("exif", bytes(data))
+        _check_png_pixels(needed)
     # OpenCV is shown only what holds pixels: by the other chunks it would turn, blend and complain.
     packed = np.frombuffer(b"".join(needed), np.uint8)
     with _damage_reported(path):
@@ -524,6 +533,33 @@ def _read_deep_png(path: Path, opened: ImageFile.ImageFile, file: IO[bytes], *, 
         hidden = (image == np.array(key, np.uint16)).all(axis=2)
         alpha = np.where(hidden, 0, 65535).astype(np.uint16)
     return _finish(image, alpha, icc if _profile_space(icc) == "RGB" else None, exif)
+
+
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def _check_png_pixels(chunks: Sequence[bytes | memoryview]) -> None:
+    """Check that the pixels of a 16-bit PNG are all there: where they are not, OpenCV's libpng writes to stderr.
+
+    Args:
+        chunks: signature, IHDR and all IDAT.
+
+    Raises:
+        ValueError, zlib.error: they are not, or more than the header says.
+    """
+    width, height, _, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", chunks[1], 8)
+    n_samples = {2: 3, 4: 2, 6: 4}[colour_type]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    expected = 0
+    for top, left, down, right in passes:
+        rows, columns = -(-max(0, height - top) // down), -(-max(0, width - left) // right)
+        expected += rows * (1 + columns * 2 * n_samples) if columns else 0
+    inflate, n_bytes = zlib.decompressobj(), 0
+    for chunk in chunks[2:-1]:
+        for start in range(8, len(chunk) - 4, 65536):  # little at a time: a byte may stand for a thousand
+            n_bytes += len(inflate.decompress(chunk[start : min(start + 65536, len(chunk) - 4)]))
+    if n_bytes != expected or not inflate.eof:
+        raise ValueError(f"{n_bytes} of {expected} bytes of pixels are in it")
 
 
 def _png_chunks(png: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview]]:
@@ -721,11 +757,18 @@ def find_pictures(folder: Path) -> list[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (linked if entry.is_symlink() else folders).append(Path(entry.path))
             elif PurePath(entry.name).suffix.lower() in SUFFIXES:
                 found.append(Path(entry.path))
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle; under a picture's name it is found, and told when it cannot be read
+        return False
 
 
 def output_name(relative: Path) -> Path:

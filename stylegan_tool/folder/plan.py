@@ -75,12 +75,13 @@ def _plan_file(source: Path, target: Path) -> Job:
 
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
-    outside, inside = source.resolve(), target.resolve()
+    # realpath, unlike resolve, takes a link in a circle for a path like any other.
+    outside, inside = Path(os.path.realpath(source)), Path(os.path.realpath(target))
     if outside == inside:
         raise UsageError(f"{source} would be written into itself", hint="Name another folder for the results.")
     pictures = find_pictures(source)
     if inside.is_relative_to(outside):  # earlier results are not read again
-        pictures = [path for path in pictures if not path.resolve().is_relative_to(inside)]
+        pictures = [path for path in pictures if not Path(os.path.realpath(path)).is_relative_to(inside)]
     if not pictures:
         raise InputError(f"no pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
     seen_from, jobs = _seen_from(target, source), []
@@ -134,7 +135,7 @@ def refuse_existing(jobs: Sequence[Job], manifest: Manifest | None, *, overwrite
     for job in jobs:
         if not os.path.lexists(job.target):
             continue
-        if job.target.resolve() == job.source.resolve():
+        if os.path.realpath(job.target) == os.path.realpath(job.source):
             raise UsageError(f"{job.source} would be written over itself", hint="Name another file or folder.")
         record = manifest.find(job.output, job.target) if manifest is not None else None
         if record is not None and (record.input == job.seen_from or record.input_file.renewed(job.source)):
