@@ -38,6 +38,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms, ImageFile, TiffImagePlugin
 
+from stylegan_tool import jpeg_xl
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.pixels import Image, in_8_bits
 
@@ -56,8 +57,6 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "AVIF", "JPEG200
 _FOREIGN = (  # offset, magic, name
     (4, b"ftyphe", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
 )
@@ -107,6 +106,7 @@ def read_picture(path: Path) -> Picture:
 
     Raises:
         InputError: no such file, no permission, no picture, a kind that is not read, damaged, or too large.
+        MissingError: it is JPEG XL, and the extra `[jxl]` is not installed.
     """
     with _pillow_kept_quiet(), _open_regular(path) as file:
         deep = _read_deep_tiff(path, file)
@@ -122,7 +122,8 @@ def read_picture(path: Path) -> Picture:
         exif = _exif_of(opened)
         _scale_png_key(opened, depth)
         values, alpha, icc = _values_of(path, opened)
-        return replace(_finish(values, alpha, icc, exif), is_first_of_several=_has_several(opened))
+        upright = 1 if opened.format == "JXL" and jpeg_xl.is_turned(opened) else None
+        return replace(_finish(values, alpha, icc, exif, upright), is_first_of_several=_has_several(opened))
 
 
 def _has_several(opened: ImageFile.ImageFile) -> bool:
@@ -204,6 +205,8 @@ def _open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
     prefix = file.read(16)
     if not prefix:
         _refuse(path, "the file is empty", "Copy or download it again.")
+    if prefix.startswith(jpeg_xl.SIGNATURES):
+        return _open_jpeg_xl(path, file)
     for name in _FORMATS:
         if name not in PIL.Image.OPEN:
             continue
@@ -222,6 +225,15 @@ def _open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
     if foreign:
         _refuse(path, f"{foreign} files are not read", "Convert it to PNG or JPEG first.")
     _refuse(path, "it is not a picture of a kind that is read", f"Kinds that are read: {_kinds()}.")
+
+
+def _open_jpeg_xl(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
+    jpeg_xl.require_plugin(f"cannot read {path}")
+    with _damage_reported(path):
+        width, height = jpeg_xl.read_size(file)
+    _refuse_too_large(path, width, height)
+    with _damage_reported(path):
+        return jpeg_xl.open_picture(file)
 
 
 def _foreign_kind(prefix: bytes) -> str:
@@ -710,7 +722,9 @@ def _tiff_split(samples: Array, tags: dict[int, tuple[int, ...]]) -> tuple[Array
 # --- naming ---------------------------------------------------------------------------------------
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
-_WRITTEN = frozenset({*_JPEG_SUFFIXES, ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".j2k"})
+_WRITTEN = frozenset(
+    {*_JPEG_SUFFIXES, ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".j2k", jpeg_xl.SUFFIX}
+)
 SUFFIXES: frozenset[str] = _WRITTEN | {".gif", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm"}
 
 
@@ -791,11 +805,12 @@ def write_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> N
 def encode_picture(path: Path, picture: Picture) -> bytes | memoryview:
     """Return what a file named `path` holds for `picture`; nothing is written.
 
-    JPEG with quality 95 and full colour resolution, WebP 95, AVIF 90, JPEG 2000 and the rest without loss.
+    JPEG with quality 95 and full colour resolution, WebP and JPEG XL 95, AVIF 90, JPEG 2000 and the rest without loss.
     PNG and TIFF keep 16 bits, the others get 8, rounded. JPEG and BMP have no alpha: it is laid over white.
-    BMP and JPEG 2000 hold no profile here: the values are converted to sRGB.
+    BMP, JPEG 2000 and JPEG XL hold no profile here: the values are converted to sRGB.
 
     Raises:
+        MissingError: it is to be JPEG XL, and the extra `[jxl]` is not installed.
         OutputError: the suffix is unknown, the picture too large for the format, or its encoder fails.
     """
     encode = _ENCODERS.get(path.suffix.lower())
@@ -960,6 +975,11 @@ def _encode_j2k(picture: Picture) -> memoryview:
     return _saved(_pillow_rgba(_in_srgb(picture)), "JPEG2000", no_jp2=True)
 
 
+def _encode_jxl(picture: Picture) -> memoryview:
+    jpeg_xl.require_plugin("cannot be written")
+    return _saved(_pillow_rgba(_in_srgb(picture)), "JXL", quality=95, exif=picture.exif)
+
+
 def _encode_png(picture: Picture) -> bytes | memoryview:
     if picture.image.dtype == np.uint8:
         return _saved(_pillow_rgba(picture), "PNG", icc_profile=picture.icc, exif=picture.exif)
@@ -1042,5 +1062,6 @@ _ENCODERS: dict[str, Callable[[Picture], bytes | memoryview]] = {
     ".avif": _encode_avif,
     ".jp2": _encode_jp2,
     ".j2k": _encode_j2k,
+    jpeg_xl.SUFFIX: _encode_jxl,
 }
 _LONGEST_SIDE = {**dict.fromkeys(_JPEG_SUFFIXES, 65500), ".webp": 16383, ".avif": 65536}

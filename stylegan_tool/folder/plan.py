@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylegan_tool import jpeg_xl
 from stylegan_tool.errors import InputError, OutputError, UsageError
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.shard import WHOLE, Shard
@@ -41,6 +42,7 @@ def plan_jobs(source: Path, target: Path, shard: Shard = WHOLE) -> list[Job]:
         InputError: there is no such file or folder, or no picture in it.
         OutputError: `target` cannot be written to.
         UsageError: two pictures would go to one file, or a folder to a file.
+        MissingError: `target` is a kind of picture for which an extra is missing.
     """
     if source.is_dir():
         if target.is_file():
@@ -65,6 +67,8 @@ def _plan_file(source: Path, target: Path) -> Job:
                 f"pictures cannot be written as {target.suffix}: {target}",
                 hint="Use .jpg, .png, .webp or .tif, or name a folder.",
             )
+        if target.suffix.lower() == jpeg_xl.SUFFIX:
+            jpeg_xl.require_plugin(f"cannot write {target}")
     else:
         target = target / output_name(Path(source.name))
     return Job(source, target, source.name, target.name, _seen_from(target.parent, source))

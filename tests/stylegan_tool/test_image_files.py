@@ -1,4 +1,5 @@
 import errno
+import functools
 import io
 import os
 import string
@@ -90,6 +91,7 @@ def orientation_in(block: bytes | None) -> object:
     return exif.get(274)
 
 
+@functools.cache  # it holds the time at which it is made
 def rgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -549,7 +551,7 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [(b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC"), (b"8BPS\0\1", "Photoshop"), (b"\xff\x0a\0\0", "JPEG XL")],
+    [(b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC"), (b"8BPS\0\1", "Photoshop")],
 )
 def test_well_known_kinds_that_are_not_read_are_named(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / "x.jpg").write_bytes(content + bytes(64))
