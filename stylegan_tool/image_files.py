@@ -27,7 +27,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, NoReturn, TypeAlias
 
@@ -89,12 +89,14 @@ class Picture:
         alpha: (H,W) of the same type, 0 = transparent; None where the file has none. Not premultiplied.
         icc: the RGB profile that `image`'s values are in; None means sRGB.
         exif: block beginning with `Exif\\0\\0`, orientation 1; None where there was none fit to keep.
+        is_first_of_several: the file is an animation or has pages.
     """
 
     image: Image
     alpha: Plane | None = None
     icc: bytes | None = None
     exif: bytes | None = None
+    is_first_of_several: bool = False
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -120,7 +122,15 @@ def read_picture(path: Path) -> Picture:
         exif = _exif_of(opened)
         _scale_png_key(opened, depth)
         values, alpha, icc = _values_of(path, opened)
-        return _finish(values, alpha, icc, exif)
+        return replace(_finish(values, alpha, icc, exif), is_first_of_several=_has_several(opened))
+
+
+def _has_several(opened: ImageFile.ImageFile) -> bool:
+    """Whether it is an animation or has pages. The further views of an MPO do not count: cameras put previews there."""
+    try:
+        return opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
+    except Exception:  # noqa: BLE001 a GIF looks for its second picture, and may find anything
+        return False
 
 
 def check_readable(path: Path) -> None:
@@ -768,15 +778,26 @@ def output_name(relative: Path) -> Path:
 def write_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> None:
     """Write `picture` in the format that the suffix of `path` names; the file is whole or not there.
 
-    JPEG with quality 95 and full colour resolution, WebP 95, AVIF 90, JPEG 2000 and the rest without loss.
-    PNG and TIFF keep 16 bits, the others get 8, rounded. JPEG and BMP have no alpha: it is laid over white.
-    BMP and JPEG 2000 hold no profile here: the values are converted to sRGB. Missing folders are made.
+    Missing folders are made.
 
     Raises:
         OutputError: the file exists (and not `overwrite`), cannot be written, or is too large for the format.
     """
     if not overwrite and os.path.lexists(path):
         _refuse_overwrite(path)
+    write_whole(path, encode_picture(path, picture), overwrite=overwrite)
+
+
+def encode_picture(path: Path, picture: Picture) -> bytes | memoryview:
+    """Return what a file named `path` holds for `picture`; nothing is written.
+
+    JPEG with quality 95 and full colour resolution, WebP 95, AVIF 90, JPEG 2000 and the rest without loss.
+    PNG and TIFF keep 16 bits, the others get 8, rounded. JPEG and BMP have no alpha: it is laid over white.
+    BMP and JPEG 2000 hold no profile here: the values are converted to sRGB.
+
+    Raises:
+        OutputError: the suffix is unknown, the picture too large for the format, or its encoder fails.
+    """
     encode = _ENCODERS.get(path.suffix.lower())
     if encode is None:
         kinds = ", ".join(sorted(suffix[1:] for suffix in _WRITTEN))
@@ -789,29 +810,42 @@ def write_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> N
             hint="Write .png or .tiff instead.",
         )
     try:
-        encoded = encode(picture)
+        return encode(picture)
     except MemoryError as error:
         raise OutputError(f"cannot write {path}: out of memory", hint="Close other programs.") from error
     except (OSError, ValueError, KeyError, RuntimeError, struct.error, cv2.error) as error:
         raise OutputError(
             f"cannot write {path}: encoding failed ({_first_line(error)})", hint="Write .png instead."
         ) from error
-    write_whole(path, encoded, overwrite=overwrite)
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool = False) -> None:
+def write_whole(
+    path: Path,
+    content: bytes | memoryview,
+    *,
+    overwrite: bool = False,
+    make_folder: bool = True,
+    when_safe: Callable[[os.stat_result], None] | None = None,
+) -> None:
     """Write `content` beside `path` under a hidden name, then rename it; a failed write leaves nothing.
+
+    Args:
+        make_folder: and those above it, where they are missing.
+        when_safe: called when the content is on the disk and has yet to take its name, with what stat will say of it.
 
     Raises:
         OutputError: the file exists (and not `overwrite`), or folder or file cannot be written.
     """
     temporary = path.with_name(f".sgt-{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
+        if when_safe is not None:
+            when_safe(temporary.stat())
         if overwrite:
             temporary.replace(path)
         else:

@@ -387,6 +387,8 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
             "preset": "veryfast",
             "threads": "4",
             "g": key_frames,
+            # Without it libx264 reads memory that it never wrote, and one film in a few hundred comes out another.
+            "x264-params": "cpu-independent=1",
         },
         "libx265": lambda: {
             "crf": _scale(encoder, quality),

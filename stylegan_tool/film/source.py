@@ -261,7 +261,7 @@ def look_at(path: Path, sequence_rate: Fraction | None = None) -> Look:
             zero_s,
             (frame.pts or 0) * video.time_base - zero_s,
             bool(frame.interlaced_frame),
-            _notes(reader, frame),
+            _notes(reader, frame, zero_s),
         )
 
 
@@ -271,8 +271,10 @@ def _is_clear(reader: ImageReader, frame: VideoFrame) -> bool:
     return alpha is not None and bool((alpha < np.iinfo(alpha.dtype).max).any())
 
 
-def _notes(reader: ImageReader, frame: VideoFrame) -> tuple[str, ...]:
+def _notes(reader: ImageReader, frame: VideoFrame, zero_s: Fraction) -> tuple[str, ...]:
     notes = []
+    if zero_s:
+        notes.append(f"the clock starts at {float(zero_s):.3f} s; the film at 0")
     if reader.is_tilted:
         notes.append("the film asks to be shown tilted by less than a right angle, which is left out")
     if frame.interlaced_frame:

@@ -2,7 +2,7 @@
 
 import resource
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from stylegan_tool.pixels import Image
 from tests.films import (
     PATCHES,
     SECOND,
+    damage,
     decode,
     draw_patches,
     grey,
@@ -130,7 +131,8 @@ def test_vorbis_is_not_copied_into_mp4_where_browsers_would_be_silent(tmp_path: 
 def test_streams_without_a_place_are_named(tmp_path: Path) -> None:
     report = convert_film(real("two_video_tracks_aac_subs_nasa.mp4"), tmp_path / "out.mkv", identity)
     assert report.frames == 325
-    assert any("mov_text" in note and "video track 3" in note for note in report.notes)
+    assert any("left out: video track 3 (h264)" in note for note in report.notes)
+    assert any("subtitle track 2 (mov_text) has no place in .mkv: now subrip" in note for note in report.notes)
 
 
 # Colour ---------------------------------------------------------------------------------------------------
@@ -431,19 +433,6 @@ def test_broken_real_films_are_refused(tmp_path: Path, name: str, capfd: pytest.
         convert_film(real(f"broken/{name}"), tmp_path / "out.mp4", identity)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-
-
-def damage(path: Path, numbers: Sequence[int]) -> Path:
-    """Overwrite the pictures' packets of these numbers with zeros."""
-    with av.open(str(path)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for number in numbers:
-        pos, size = places[number]
-        assert pos is not None
-        data[pos : pos + size] = bytes(size)
-    path.write_bytes(data)
-    return path
 
 
 @pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}], ids=["plain", "b-frames"])
