@@ -163,12 +163,23 @@ def _create(
 ) -> ort.InferenceSession:
     where = model if isinstance(model, Path) else name
     try:
+        if isinstance(model, Path) and not _is_unicode(model):
+            model = model.read_bytes()
         return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
         raise ModelError(
             f"ONNX Runtime cannot open {where}: {_first_line(error)}",
             hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
         ) from error
+
+
+def _is_unicode(path: Path) -> bool:
+    """Whether the name can be handed to ONNX Runtime; others are bytes of another encoding."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Engine(Protocol):

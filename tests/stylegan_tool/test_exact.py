@@ -148,7 +148,7 @@ def test_the_halo_is_no_pixel_too_small_and_none_too_large(
     assert_equal_to(truth(batch), run(model, model.untiled(120, 160), batch))
     monkeypatch.setattr(ExactModel, "_spans", narrow_spans(1))
     plan = model.untiled(120, 160)
-    with pytest.raises(ComputeError, match="does not hold what it should"):
+    with pytest.raises(UnknownReachError, match="does not hold what it should"):
         run(model, plan, batch)
     monkeypatch.setattr(Axis, "covers", lambda self, start, stop: True)
     assert np.abs(run(model, plan, batch) - truth(batch)).max() > 1e-2

@@ -125,7 +125,7 @@ def test_odd_sizes(codec: str, name: str, padded: tuple[int, int]) -> None:
         assert notes[0].startswith("161x121: written as 162x122, the last column and row repeated:")
 
 
-@pytest.mark.parametrize(("codec", "size"), [("av1", (17, 300)), ("hevc", (15, 8))])
+@pytest.mark.parametrize(("codec", "size"), [("av1", (17, 300)), ("hevc", (90, 8)), ("hevc", (48, 300))])
 def test_what_is_too_small_for_an_encoder_is_refused(codec: str, size: tuple[int, int]) -> None:
     with pytest.raises(OutputError, match="too small"):
         choose("a.mp4", codec, width=size[0], height=size[1])
