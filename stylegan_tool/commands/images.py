@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylegan_tool.commands.model_options import (
+    DeviceOption,
     DirectionOption,
     InputOption,
     MemoryOption,
@@ -41,6 +42,7 @@ def images(
         bool, typer.Option("--verify", help="Compare the middle of each picture, tiled, with the untiled result.")
     ] = False,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a picture or a folder tree.
@@ -64,7 +66,14 @@ def images(
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
     jobs = plan_jobs(source, target, overwrite=overwrite)
     session = open_model(
-        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+        model,
+        direction=direction,
+        to=to,
+        provider=provider,
+        device_id=device_id,
+        require_gpu=require_gpu,
+        say=say,
+        inputs=input_ or (),
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     if plan:
