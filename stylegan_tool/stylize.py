@@ -189,8 +189,8 @@ class Stylizer:
         self._note_blank(image, result, name)
         return result
 
-    def batch(self, images: Sequence[Image], *, names: Sequence[str] = ()) -> list[Image]:
-        """Return the stylised pictures: in one run where they are of one size and type and that can be, else in turn.
+    def batch(self, images: Sequence[Image], names: Sequence[str] = ()) -> list[Image]:
+        """Return the stylised pictures, the same as one by one; in runs of `batch_size` where they are of one size.
 
         Args:
             names: of all pictures, or none.
@@ -199,25 +199,37 @@ class Stylizer:
             See `__call__`; what the others would have become is then lost.
         """
         names = names or [""] * len(images)
-        padded = [pad_image(image, self.session.info) for image in images]
         alike = len({(image.shape, image.dtype) for image in images}) == 1
-        if len(images) > 1 and alike and self._method(*padded[0].shape[:2]) == "plain":
+        made: list[Image] = []
+        while rest := images[len(made) :]:
+            n = self.batch_size(*rest[0].shape[:2]) if alike else 1
+            made += self._stylize_together(rest[:n], names[len(made) :][:n])
+        return made
+
+    def _stylize_together(self, images: Sequence[Image], names: Sequence[str]) -> list[Image]:
+        """Stylise pictures of one size in one run; one by one if that fails, to find out which it is."""
+        made: list[Image] = []
+        if len(images) > 1:
             try:
-                made = self.session.run_pixels(padded)
+                made = self.session.run_pixels([pad_image(image, self.session.info) for image in images])
             except MemoryShortError:
                 self._most_together = len(images) // 2
             except (ComputeError, ModelError):
-                pass  # in turn, to find out which it is
-            else:
-                height, width = images[0].shape[:2]
-                results = [_crop(one, height, width) for one in made]
-                for image, result, name in zip(images, results, names, strict=True):
-                    self._note_blank(image, result, name)
-                return results
-        return [self(image, name=name) for image, name in zip(images, names, strict=True)]
+                pass
+        if not made:
+            return [self(image, name=name) for image, name in zip(images, names, strict=True)]
+        results = [_crop(result, *image.shape[:2]) for image, result in zip(images, made, strict=True)]
+        for image, result, name in zip(images, results, names, strict=True):
+            self._note_blank(image, result, name)
+        return results
+
+    @property
+    def most_at_once(self) -> int:
+        """How many pictures, of any size, `batch` runs together at most: to give it more brings nothing."""
+        return MOST_TOGETHER if self.session.on_gpu else 1
 
     def batch_size(self, height: int, width: int) -> int:
-        """Return how many pictures of that size are worth a `batch`; 1 on the CPU, which gains nothing by it.
+        """Return how many pictures of that size `batch` runs together; 1 on the CPU, which gains nothing by it.
 
         And 1 for somebody else's model, whose graph may mix the pictures of a batch.
         """

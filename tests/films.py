@@ -168,7 +168,8 @@ def write_film(
         ".webm": ("libvpx-vp9", {"crf": "4", "b": "0", "cpu-used": "5"}),
         ".mkv": ("ffv1", {}),
     }.get(path.suffix, ("libx264", {"crf": "1"}))
-    with av.open(f"file:{path}", "w") as container:
+    options_of_file = {"movflags": "+faststart"} if path.suffix in {".mp4", ".mov"} else {}
+    with av.open(f"file:{path}", "w", container_options=options_of_file) as container:
         stream = container.add_stream(encoder, rate=frame_rate, options=options, width=width, height=height)
         assert isinstance(stream, VideoStream)
         stream.codec_context.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
@@ -185,4 +186,17 @@ def write_film(
             )
             heard.sample_rate, heard.pts, heard.time_base = 48000, 0, Fraction(1, 48000)
             container.mux([*tone.encode(heard), *tone.encode(None)])
+    return path
+
+
+def damage(path: Path, numbers: Sequence[int]) -> Path:
+    """Overwrite the pictures' packets of these numbers with zeros."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        pos, size = places[number]
+        assert pos is not None
+        data[pos : pos + size] = bytes(size)
+    path.write_bytes(data)
     return path

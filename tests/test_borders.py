@@ -69,7 +69,7 @@ def test_these_files_alone_know_it(package: str, files: set[str]) -> None:
 
 def test_stylising_loads_no_torch() -> None:
     code = (
-        "import sys, stylegan_tool.stylize, stylegan_tool.batch, stylegan_tool.film.convert, stylegan_tool.demo, "
-        "stylegan_tool.diagnosis\nassert 'torch' not in sys.modules"
+        "import sys, stylegan_tool.stylize, stylegan_tool.folder.making, stylegan_tool.film.convert, "
+        "stylegan_tool.demo, stylegan_tool.diagnosis\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

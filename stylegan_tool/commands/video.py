@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from stylegan_tool.commands.model_options import (
+    CompareOption,
     DeviceOption,
     DirectionOption,
     InputOption,
+    KeepColourOption,
     MemoryOption,
     ModelOption,
     OverwriteOption,
     ProviderOption,
     RequireGpuOption,
+    StrengthOption,
     TileStatsOption,
     TileTextOption,
     ToOption,
@@ -47,16 +50,6 @@ StartOption: TypeAlias = Annotated[
 EndOption: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End there.")]
 PreviewOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Make only so much, from --start or else from the middle: 3s.")
-]
-CompareOption: TypeAlias = Annotated[
-    Literal["side", "split"] | None,
-    typer.Option(help="Show the source, too: beside the result, or as its left half."),
-]
-StrengthOption: TypeAlias = Annotated[
-    float, typer.Option(metavar="0..1", help="How much of the style is mixed into the source.")
-]
-KeepColourOption: TypeAlias = Annotated[
-    bool, typer.Option("--keep-colour", help="Brightness from the result, colour from the source.")
 ]
 CodecOption: TypeAlias = Annotated[
     Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"] | None,

@@ -175,7 +175,7 @@ def finish_film(
             target=target,
             encoding=encoding,
             window=window,
-            last_duration=max(1, round(1 / (encoding.frame_rate * encoding.time_base))),
+            last_duration=store.kept[-1].last_duration or max(1, round(1 / (encoding.frame_rate * encoding.time_base))),
             first_number=numbers,
         )
     seen: dict[str, None] = {}

@@ -24,6 +24,7 @@ ProRes goes by profiles: up to 20 Proxy, 45 LT, 70 422, 85 HQ, 95 4444, then 444
 VideoToolbox takes the number itself. FFV1 is lossless and takes none.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -55,6 +56,7 @@ CONTAINERS = {
     ".gif": "gif",
 }
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of image sequences
+NUMBER = re.compile(r"%0?\d*d")
 _DEEP_PICTURES = frozenset({".png", ".tif", ".tiff"})
 _CLEAR_PICTURES = frozenset({".png", ".tif", ".tiff", ".webp"})  # with room for alpha
 
@@ -153,6 +155,11 @@ def light_of(frame: VideoFrame) -> Light | None:
     return Light(primaries, luminance, content)
 
 
+def names_sequence(path: Path) -> bool:
+    """Whether the name is a pattern of numbered pictures, frames/%05d.png; %d.mp4 is the name of a film."""
+    return NUMBER.search(path.name) is not None and path.suffix.lower() not in CONTAINERS
+
+
 def container_of(target: Path) -> str:
     """Return FFmpeg's name of the container that `target`'s name means.
 
@@ -160,7 +167,7 @@ def container_of(target: Path) -> str:
         OutputError: no film can be written under this name.
     """
     suffix = target.suffix.lower()
-    if "%" in target.name:
+    if names_sequence(target):
         if suffix in PICTURES:
             return "image2"
         raise OutputError(
@@ -349,6 +356,9 @@ def _losses(facts: Facts, encoding: Encoding, codec: str, target: Path) -> tuple
         places = [".mov (ProRes 4444)", ".webm (VP9)", ".mkv (FFV1)"]
         where = f"--codec {codec} has none here" if target.suffix != ".mp4" else ".mp4 has none"
         notes.append(f"transparency is left out, {where}: it is kept in {', '.join(places)}")
+    if facts.colours.transfer in HDR:
+        name = HDR[facts.colours.transfer]
+        notes.append(f"HDR ({name}) is kept; the model takes its brightness for that of an ordinary picture")
     if facts.light is not None and encoding.encoder not in {"libx265", "libsvtav1"}:
         notes.append(f"mastering display and content light level are left out: {encoding.encoder} does not write them")
     return tuple(notes)
@@ -377,6 +387,8 @@ def _options(facts: Facts, encoder: str, pixel_format: str, quality: int) -> dic
             "preset": "veryfast",
             "threads": "4",
             "g": key_frames,
+            # Without it libx264 reads memory that it never wrote, and one film in a few hundred comes out another.
+            "x264-params": "cpu-independent=1",
         },
         "libx265": lambda: {
             "crf": _scale(encoder, quality),

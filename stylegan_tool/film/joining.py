@@ -19,7 +19,7 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.film.file_errors import target_errors, url_of
 from stylegan_tool.film.pictures_out import write_gif, write_pictures
 from stylegan_tool.film.plan import Encoding, Segment, Window
-from stylegan_tool.film.streams import OtherStreams
+from stylegan_tool.film.streams import OtherStreams, name_others
 
 if TYPE_CHECKING:
     _AnyPacket: TypeAlias = Packet[Any]
@@ -60,22 +60,28 @@ def join(
     """
     if encoding.container == "gif":
         frames = write_gif(segments, target_part, target=target, encoding=encoding, last_duration=last_duration)
-        return Joined(frames, ())
+        return Joined(frames, _pictures_only(source, target))
     if encoding.container == "image2":
-        return Joined(write_pictures(segments, target, encoding=encoding, first_number=first_number), ())
+        frames = write_pictures(segments, target, encoding=encoding, first_number=first_number)
+        return Joined(frames, _pictures_only(source, target))
     frames = sum(len(segment.pts) for segment in segments)
-    with target_errors(target):
-        container = _open_target(target_part, encoding)
-    with _ClosingAnyway(container), OtherStreams(source, container, target, encoding, window) as others:
+    with OtherStreams(source, target, encoding, window) as others:
         with target_errors(target):
-            video = _add_video(container, segments[0], encoding)
-        others.announce()
-        _mux_all(container, video, segments, others, encoding, last_duration, target)
-        with target_errors(target):
-            container.close()
-        notes = others.notes()
-    _check_written(target_part, target, frames)
-    return Joined(frames, tuple(notes))
+            container = _open_target(target_part, encoding, others.options())
+        with _ClosingAnyway(container):
+            with target_errors(target):
+                video = _add_video(container, segments[0], encoding)
+            others.announce(container, video)
+            _mux_all(container, video, segments, others, encoding, last_duration, target)
+            with target_errors(target):
+                container.close()
+        _check_written(target_part, target, frames, others)
+    return Joined(frames, tuple(others.notes()))
+
+
+def _pictures_only(source: Path | None, target: Path) -> tuple[str, ...]:
+    others = name_others(source) if source is not None else None
+    return (f"left out, since {target.suffix} takes none: {others}",) if others else ()
 
 
 class _ClosingAnyway:
@@ -105,9 +111,7 @@ def decoding_times(pts: Sequence[int], delay: int, step: int) -> Iterator[int]:
     yield from pts[: len(pts) - early]
 
 
-def _open_target(part: Path, encoding: Encoding) -> OutputContainer:
-    # The index first, for playing while loading; and late starts, which MP4 otherwise rounds to 0.001 s.
-    options = {"movflags": "+faststart", "movie_timescale": "90000"} if encoding.container in {"mp4", "mov"} else {}
+def _open_target(part: Path, encoding: Encoding, options: dict[str, str]) -> OutputContainer:
     return av.open(
         url_of(part), "w", format=encoding.container, container_options=options, metadata_errors="surrogateescape"
     )
@@ -119,6 +123,7 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
         stream = container.add_stream_from_template(template, opaque=True)
         stream.time_base = encoding.time_base
         context = stream.codec_context
+        context.framerate = encoding.frame_rate  # without it WebM says nothing of how long the last frame is shown
         if encoding.pixel_shape is not None:
             context.sample_aspect_ratio = encoding.pixel_shape
         colours = encoding.colours
@@ -178,9 +183,10 @@ def _mux_all(
     others.mux_until(None)
 
 
-def _check_written(part: Path, target: Path, frames: int) -> None:
+def _check_written(part: Path, target: Path, frames: int, others: OtherStreams) -> None:
     """Count the frames that arrived in the file, so that a silent loss on the way is an error."""
     with target_errors(target), av.open(url_of(part), "r", metadata_errors="surrogateescape") as container:
+        others.check(container)
         arrived = sum(1 for packet in container.demux(video=0) if packet.size)
     if arrived != frames:
         raise OutputError(

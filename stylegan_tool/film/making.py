@@ -179,7 +179,7 @@ class _Encoder:
         self._store, self._making, self._reader = store, making, reader
         self._writer: SegmentWriter | None = None
         self._pts: list[int] = []
-        self._damage = 0
+        self._damage = self._last_duration = 0
 
     def write(self, item: _Item) -> None:
         if item.border:
@@ -193,6 +193,7 @@ class _Encoder:
         self._writer.write(blend(frame.image, item.result, options), alpha)
         self._pts.append(frame.pts)
         self._damage += frame.damage
+        self._last_duration = frame.duration
 
     def finish(self) -> None:
         """End the last segment; damage after the last frame is its."""
@@ -208,7 +209,8 @@ class _Encoder:
         if info.frames != len(self._pts):
             raise OutputError(f"{path}: only {info.frames} of {len(self._pts)} frames arrived", hint="Check the disk.")
         segment = Segment(path, tuple(self._pts), info.delay)
-        kept = Kept(segment, self._damage, self._reader.even, tuple(self._reader.notes), bool(state))
+        notes = tuple(self._reader.notes)
+        kept = Kept(segment, self._damage, self._reader.even, notes, self._last_duration, bool(state))
         self._store.add(kept, state)
         self._pts, self._damage = [], 0
 

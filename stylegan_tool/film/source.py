@@ -28,7 +28,7 @@ from stylegan_tool.errors import InputError
 from stylegan_tool.film.colours import ImageReader, colours_of
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.deinterlace import Deinterlacer
-from stylegan_tool.film.encoding import Facts, light_of
+from stylegan_tool.film.encoding import NUMBER, Facts, light_of, names_sequence
 from stylegan_tool.film.plan import Window
 from stylegan_tool.image_files import Plane
 from stylegan_tool.pixels import Image
@@ -42,7 +42,6 @@ _CUT_SHORT_S = 0.5  # a film that ends this much before what its header says has
 _MOST_FAILURES = 8  # unreadable places in a row, after which a file is given up
 _RUN_UP_S = 5  # before the place looked for: some key frames need what comes before them
 _SEQUENCE_RATE = Fraction(25)
-_NUMBER = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,12 @@ class Place:
 
 def is_sequence(path: Path) -> bool:
     """Whether `path` is a pattern of numbered pictures: frames/%05d.png."""
-    return _NUMBER.search(path.name) is not None and not path.exists()
+    return names_sequence(path) and not path.exists()
 
 
 def list_sequence(pattern: Path) -> dict[int, Path]:
     """Return the pictures that `pattern` names, by their numbers, in order."""
-    before, after = (re.escape(part) for part in _NUMBER.split(pattern.name, maxsplit=1))
+    before, after = (re.escape(part) for part in NUMBER.split(pattern.name, maxsplit=1))
     name = re.compile(rf"{before}(\d+){after}")
     with input_errors(pattern.parent):
         found = {int(match[1]): path for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))}
@@ -262,7 +261,7 @@ def look_at(path: Path, sequence_rate: Fraction | None = None) -> Look:
             zero_s,
             (frame.pts or 0) * video.time_base - zero_s,
             bool(frame.interlaced_frame),
-            _notes(reader, frame),
+            _notes(reader, frame, zero_s),
         )
 
 
@@ -272,8 +271,10 @@ def _is_clear(reader: ImageReader, frame: VideoFrame) -> bool:
     return alpha is not None and bool((alpha < np.iinfo(alpha.dtype).max).any())
 
 
-def _notes(reader: ImageReader, frame: VideoFrame) -> tuple[str, ...]:
+def _notes(reader: ImageReader, frame: VideoFrame, zero_s: Fraction) -> tuple[str, ...]:
     notes = []
+    if zero_s:
+        notes.append(f"the clock starts at {float(zero_s):.3f} s; the film at 0")
     if reader.is_tilted:
         notes.append("the film asks to be shown tilted by less than a right angle, which is left out")
     if frame.interlaced_frame:

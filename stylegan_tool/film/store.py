@@ -42,6 +42,7 @@ class Kept:
         damage: damaged places in its part of the source.
         even: all times are the source's own.
         notes: for the viewer, found out on the way.
+        last_duration: how long its last frame is shown, in ticks; 0 is not known.
         has_state: the next segment's first frame depends on this one: see `SegmentStore.read_state`.
     """
 
@@ -49,6 +50,7 @@ class Kept:
     damage: int
     even: bool
     notes: tuple[str, ...]
+    last_duration: int
     has_state: bool
 
 
@@ -145,6 +147,7 @@ class SegmentStore:
             "damage": one.damage,
             "even": one.even,
             "notes": one.notes,
+            "last_duration": one.last_duration,
             "has_state": one.has_state,
         }
         with self._errors_told():
@@ -212,7 +215,8 @@ class SegmentStore:
                     break
                 segment = Segment(self.path(number), tuple(record["pts"]), record["delay"])
                 notes = tuple(record["notes"])
-                self.kept.append(Kept(segment, record["damage"], record["even"], notes, record["has_state"]))
+                last_duration, has_state = record["last_duration"], record["has_state"]
+                self.kept.append(Kept(segment, record["damage"], record["even"], notes, last_duration, has_state))
             except (OSError, ValueError, KeyError, TypeError):
                 break
         # The last one's state may be missing if a later segment is damaged; then one before it has to do.

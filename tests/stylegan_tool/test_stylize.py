@@ -18,7 +18,7 @@ from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Image, to_batch, to_image
 from stylegan_tool.session import Part, Session
 from stylegan_tool.stylize import Stylizer, pad_image
-from tests.models import RED, make_info, write_blur_model, write_colour_model, write_graph
+from tests.models import RED, make_info, write_blur_model, write_colour_model, write_graph, write_nan_model
 from tests.networks import truth_of, write_generator
 
 OFF = TileOption("off")
@@ -342,16 +342,6 @@ def test_a_gpu_runs_untiled_what_fits_its_own_memory(net: Session, monkeypatch: 
     assert stylizer._method(800, 1000) == "plain"
 
 
-def write_nan(path: Path) -> Path:
-    """Write a model that fails on pictures with a white value."""
-    nodes = [
-        helper.make_node("Sub", ["white", "image"], ["rest"]),
-        helper.make_node("Div", ["rest", "rest"], ["one"]),
-        helper.make_node("Mul", ["image", "one"], ["stylized"]),
-    ]
-    return write_graph(path, nodes, {"white": np.array(1, np.float32)}, make_info("A2B"))
-
-
 @pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_nan_is_a_compute_error_that_names_model_and_picture(
@@ -359,7 +349,7 @@ def test_nan_is_a_compute_error_that_names_model_and_picture(
 ) -> None:
     """In any of the ways that pictures take."""
     monkeypatch.setattr(Session, "on_gpu", on_gpu)
-    session = Session(write_nan(tmp_path / "nan.onnx"), provider="cpu")
+    session = Session(write_nan_model(tmp_path / "nan.onnx", make_info("A2B")), provider="cpu")
     right = random_image(40, 48, dtype) // cast("np.uint8", 2)
     wrong = right.copy()
     wrong[5, 5, 2] = np.iinfo(dtype).max
