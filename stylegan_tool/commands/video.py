@@ -9,6 +9,7 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     CompareOption,
+    DeviceOption,
     DirectionOption,
     InputOption,
     KeepColourOption,
@@ -91,6 +92,7 @@ def video(
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a film; its sound is kept.
@@ -129,7 +131,14 @@ def video(
         check_report(report, overwrite=overwrite)
     _check_film(source, target, options)
     session = open_model(
-        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+        model,
+        direction=direction,
+        to=to,
+        provider=provider,
+        device_id=device_id,
+        require_gpu=require_gpu,
+        say=say,
+        inputs=input_ or (),
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     made_with = {
