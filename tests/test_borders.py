@@ -36,6 +36,7 @@ ONLY_IN = {
         "convert.py",
         "making.py",
         "plan.py",
+        "shots.py",
         "store.py",
     },
     "rich": {"progress.py"},

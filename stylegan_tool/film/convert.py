@@ -8,15 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
 from stylegan_tool.film.joining import join
-from stylegan_tool.film.making import LEAST_FRAMES, MOST_FRAMES, Making, Stylize, Watch, make_segments, total_damage
+from stylegan_tool.film.making import LEAST_FRAMES, MOST_FRAMES, Stylize, Watch, make_segments, total_damage
 from stylegan_tool.film.plan import Encoding, Window
-from stylegan_tool.film.source import FilmReader, Look, input_errors, is_sequence, list_sequence, look_at
+from stylegan_tool.film.shots import FilmPlan
+from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore
 from stylegan_tool.options import FilmOptions
 
@@ -48,6 +49,13 @@ class Start:
 
     frames: int | None
     kept: int
+
+
+class Elsewhere(Protocol):
+    """What makes a film's segments on other machines."""
+
+    def make(self, plan: FilmPlan, store: SegmentStore, on_frame: Callable[[], None]) -> None:
+        """Make all segments in the store's folder; call `on_frame` once for each frame that is new."""
 
 
 def _nothing(*_: object) -> None:
@@ -94,7 +102,7 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
 def convert_film(
     source: Path,
     target: Path,
-    stylize: Stylize,
+    stylize: Stylize | Elsewhere,
     *,
     options: FilmOptions | None = None,
     steady: float = 0.0,
@@ -111,7 +119,8 @@ def convert_film(
     error or a stop is kept in a folder beside it, and the next call with the same arguments goes on from there.
 
     Args:
-        stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread.
+        stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread. Or
+            what does so on other machines; then nothing is watched.
         steady: strength from 0 to 1, see steady.py.
         watch: called for every frame with source, its stylised picture and the steady one.
         made_with: what `stylize` depends on, as JSON takes it; None: nothing is kept, since nobody could know whether
@@ -134,19 +143,17 @@ def convert_film(
     with SegmentStore(target, job, afresh=overwrite or made_with is None) as store:
         found = find_out(store.found) if find_out is not None else {}
         store.begin(found)
-        kept = store.place.frames if store.place is not None else 0
+        kept = sum(store.numbers().values())
         on_start(Start(_count_frames(look, window), kept))
-        reader = FilmReader(source, look, window, sequence_rate=options.sequence_rate, after=store.place)
-        making = Making(encoding, stylize, steady, options.blend, watch)
+        plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
         try:
-            with reader:
-                make_segments(reader, store, making, on_frame)
+            _make_all(plan, store, stylize, watch, on_frame)
             if not store.kept:
                 raise _no_frames(source, options)
             notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
         except BaseException:
             if made_with is None:
-                store.kept.clear()
+                store.remove()
             raise
         frames = sum(len(one.segment.pts) for one in store.kept)
         damage = total_damage(store.kept)
@@ -155,6 +162,21 @@ def convert_film(
         store.remove()
     has_sound = look.info.audio_tracks > 0 and encoding.container not in {"gif", "image2"}
     return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
+
+
+def _make_all(
+    plan: FilmPlan,
+    store: SegmentStore,
+    stylize: Stylize | Elsewhere,
+    watch: Watch | None,
+    on_frame: Callable[[], None],
+) -> None:
+    if callable(stylize):
+        for _ in make_segments(plan.open_reader, store, plan.making(stylize, watch), on_frame):
+            pass
+    else:
+        stylize.make(plan, store, on_frame)
+        store.load()
 
 
 def finish_film(
