@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stylegan_tool.film import streams
 from stylegan_tool.film.convert import FilmReport, convert_film
+from stylegan_tool.film.source import open_film
 from stylegan_tool.film.tracks import CopiedSound
 from stylegan_tool.options import FilmOptions
 from tests.films import SECOND, grey, identity, make_film, sound_of, times_s
@@ -39,10 +40,10 @@ def tone(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
 def picture() -> bytes:
     packets: list[Any] = []
     context = av.CodecContext.create("png", "w")
-    context.width, context.height, context.pix_fmt, context.time_base = 8, 8, "rgb24", SECOND  # type: ignore[attr-defined]
+    context.width, context.height, context.pix_fmt, context.time_base = 8, 8, "rgb24", SECOND
     frame = VideoFrame.from_ndarray(np.full((8, 8, 3), 77, np.uint8))
     frame.pts = 0
-    packets += context.encode(frame)  # type: ignore[attr-defined]
+    packets += context.encode(frame)
     return bytes(packets[0])
 
 
@@ -410,7 +411,7 @@ class Unreadable:
 
 def test_unreadable_places_do_not_end_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_rich(tmp_path / "in.mkv", sound=["aac"])
-    real = streams.open_film
+    real = open_film
 
     def open_badly(path: Path) -> Any:
         container, video = real(path)
