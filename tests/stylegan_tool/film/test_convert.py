@@ -1,5 +1,6 @@
 """Whole films, from one file to the other."""
 
+import os
 import resource
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,8 +20,13 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError
 from stylegan_tool.film.convert import check_target, convert_film
+<<<<<<< HEAD
 from stylegan_tool.film.making import Together
 from stylegan_tool.film.source import FilmInfo, read_film_info
+=======
+from stylegan_tool.film.source import FilmInfo, look_at, read_film_info
+from stylegan_tool.image_files import Picture, write_picture
+>>>>>>> faults
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import (
@@ -517,3 +523,26 @@ def test_film_info(tmp_path: Path) -> None:
 def test_film_info_where_the_header_says_nothing() -> None:
     info = read_film_info(real("webm_vp9_opus_no_duration.webm"))
     assert (info.frames, info.duration_s, info.codec) == (None, None, "vp9")
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda path: path.unlink(), "what is between them is missing", id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), "is empty", id="empty"),
+        pytest.param(_make_pipe, "no ordinary file", id="a pipe"),
+    ],
+)
+def test_numbered_pictures_of_which_one_would_end_the_film_are_refused(
+    tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    for number in range(5):
+        write_picture(tmp_path / f"{number:02d}.png", Picture(np.full((16, 24, 3), 40 * number, np.uint8)))
+    spoil(tmp_path / "02.png")
+    with pytest.raises(InputError, match=message):
+        look_at(tmp_path / "%02d.png")
