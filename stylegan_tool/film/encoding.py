@@ -340,11 +340,7 @@ def _check_size(encoding: Encoding, target: Path) -> None:
     if encoding.padded_width < width or encoding.padded_height < height:
         raise OutputError(
             f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}, "
-<<<<<<< HEAD
             f"which takes at least {width}x{height}",
-=======
-            f"which takes {width}x{height} and more",
->>>>>>> faults
             hint="--codec ffv1 in .mkv takes any size.",
         )
 

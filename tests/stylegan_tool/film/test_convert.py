@@ -20,13 +20,9 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError
 from stylegan_tool.film.convert import check_target, convert_film
-<<<<<<< HEAD
 from stylegan_tool.film.making import Together
-from stylegan_tool.film.source import FilmInfo, read_film_info
-=======
 from stylegan_tool.film.source import FilmInfo, look_at, read_film_info
 from stylegan_tool.image_files import Picture, write_picture
->>>>>>> faults
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import (
