@@ -5,19 +5,17 @@ a figure with the limit that the code assumes. Prints a table and writes bench.j
 """
 
 import json
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.bench_film import bench_film
+from bench.bench_others import bench_others
 from bench.bench_precision import bench_precision
 from bench.bench_steady import bench_steady
 from bench.bench_tiles import bench_tiles, photo
 from bench.bench_training import bench_training
 from bench.figures import Figure, run_python, time_in_turn
-from stylegan_tool.demo_files import examples_folder
-from stylegan_tool.film.convert import convert_film
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.pixels import to_batch
@@ -47,26 +45,6 @@ def bench_pictures(session: Session) -> list[Figure]:
     ]
 
 
-def bench_film(session: Session) -> list[Figure]:
-    """Wall time of a film against the bare model on as many frames of that size."""
-    clip = examples_folder() / "clip.mp4"
-    stylizer = Stylizer(session, TileOption("auto"))
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        report = convert_film(clip, Path(folder) / "out.mp4", stylizer)
-        wall_s = time.perf_counter() - started
-    batch = to_batch(photo(report.height, report.width))
-    started = time.perf_counter()
-    for _ in range(report.frames):
-        session.run(batch)
-    model_s = time.perf_counter() - started
-    size = f"{report.width}x{report.height}"
-    return [
-        Figure(f"film {size}: wall time against the bare model", wall_s / model_s),
-        Figure(f"film {size}: frames a second", report.frames / wall_s, "1/s"),
-    ]
-
-
 def main() -> None:
     """Measure all of it."""
     session = Session(choose_model("vangogh", direction="A2B").path, provider="cpu")
@@ -75,6 +53,7 @@ def main() -> None:
         lambda: bench_pictures(session),
         lambda: bench_tiles(session),
         lambda: bench_film(session),
+        bench_others,
         bench_precision,
         bench_steady,
         bench_training,

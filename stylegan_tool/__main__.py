@@ -1,5 +1,6 @@
 """`sgt` and `python -m stylegan_tool`: the only place where errors become exit codes."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see errors.py); tracebacks are for bugs alone."""
     from stylegan_tool.cli import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     return exit_code(lambda: app(args=None if argv is None else list(argv), prog_name="sgt"))
 
 

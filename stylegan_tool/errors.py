@@ -5,6 +5,27 @@ A message has three parts: what happened, to which file, and what to type now. T
 exit; `__main__.main` is the only place that turns these into exit codes.
 """
 
+import unicodedata
+
+_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, lone surrogates, separators
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of emoji and of Persian words
+
+
+def visible(text: str) -> str:
+    """Return `text` with all that a terminal would obey, and all that is not Unicode, as escapes.
+
+    File names may hold anything: a line's end, colours, bytes of another encoding.
+    """
+    return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWN else char for char in text)
+
+
+def _escaped(char: str) -> str:
+    if char in _JOINERS:
+        return char
+    if "\udc80" <= char <= "\udcff":  # how Python hands over a byte that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
 
 class SgtError(Exception):
     """A failure that is not a bug: `what` happened (to which file), and a `hint` what to do about it."""
@@ -17,7 +38,8 @@ class SgtError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}\n  {self.hint}" if self.hint else self.what
+        what, hint = visible(self.what), visible(self.hint)
+        return f"{what}\n  {hint}" if hint else what
 
 
 class UsageError(SgtError):

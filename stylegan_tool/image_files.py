@@ -10,12 +10,14 @@ Not kept: XMP, IPTC and text chunks (XMP may repeat an orientation that is no lo
 and grey profiles (their pictures become sRGB).
 
 Units: sizes and limits in pixels; alpha 0 is transparent, the type's maximum opaque.
-Pillow warns through `warnings`, whose filters belong to the whole process, so reads hold one lock.
+Pillow warns through `warnings`, whose filters belong to the whole process: they are changed once for all threads.
 """
 
 import contextlib
+import ctypes
 import errno
 import io
+import logging
 import os
 import re
 import secrets
@@ -24,17 +26,19 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, NoReturn, TypeAlias
 
 import cv2
 import numpy as np
+import PIL._imaging
 import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms, ImageFile, TiffImagePlugin
 
+from stylegan_tool import jpeg_xl
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.pixels import Image, in_8_bits
 
@@ -53,11 +57,14 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "AVIF", "JPEG200
 _FOREIGN = (  # offset, magic, name
     (4, b"ftyphe", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
 )
+
+with contextlib.suppress(OSError, AttributeError):  # where Pillow brings no libtiff, or one that cannot be reached
+    # It prints what it finds wrong with a file, and Pillow has no switch for that.
+    ctypes.CDLL(PIL._imaging.__file__).TIFFSetErrorHandler(None)
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, errors are printed
 
 _ORIENTATION = 274
 _EXIF_IFD = 34665
@@ -81,12 +88,14 @@ class Picture:
         alpha: (H,W) of the same type, 0 = transparent; None where the file has none. Not premultiplied.
         icc: the RGB profile that `image`'s values are in; None means sRGB.
         exif: block beginning with `Exif\\0\\0`, orientation 1; None where there was none fit to keep.
+        is_first_of_several: the file is an animation or has pages.
     """
 
     image: Image
     alpha: Plane | None = None
     icc: bytes | None = None
     exif: bytes | None = None
+    is_first_of_several: bool = False
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -97,8 +106,9 @@ def read_picture(path: Path) -> Picture:
 
     Raises:
         InputError: no such file, no permission, no picture, a kind that is not read, damaged, or too large.
+        MissingError: it is JPEG XL, and the extra `[jxl]` is not installed.
     """
-    with _pillow_kept_quiet(), _open_regular(path) as file:
+    with _pillow_kept_quiet, _open_regular(path) as file:
         deep = _read_deep_tiff(path, file)
         if deep is not None:
             return deep
@@ -112,7 +122,16 @@ def read_picture(path: Path) -> Picture:
         exif = _exif_of(opened)
         _scale_png_key(opened, depth)
         values, alpha, icc = _values_of(path, opened)
-        return _finish(values, alpha, icc, exif)
+        upright = 1 if opened.format == "JXL" and jpeg_xl.is_turned(opened) else None
+        return replace(_finish(values, alpha, icc, exif, upright), is_first_of_several=_has_several(opened))
+
+
+def _has_several(opened: ImageFile.ImageFile) -> bool:
+    """Whether it is an animation or has pages. The further views of an MPO do not count: cameras put previews there."""
+    try:
+        return opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
+    except Exception:  # noqa: BLE001 a GIF looks for its second picture, and may find anything
+        return False
 
 
 def check_readable(path: Path) -> None:
@@ -124,14 +143,30 @@ def check_readable(path: Path) -> None:
     read_picture(path)
 
 
-_READING = threading.RLock()
+class _PillowKeptQuiet:
+    """From the first of several threads that read at once to the last, Pillow's warnings are ignored."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._filters.__exit__(None, None, None)
 
 
-@contextlib.contextmanager
-def _pillow_kept_quiet() -> Iterator[None]:
-    with _READING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+_pillow_kept_quiet = _PillowKeptQuiet()
 
 
 def _refuse(path: Path, reason: str, hint: str = "") -> NoReturn:
@@ -186,6 +221,8 @@ def _open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
     prefix = file.read(16)
     if not prefix:
         _refuse(path, "the file is empty", "Copy or download it again.")
+    if prefix.startswith(jpeg_xl.SIGNATURES):
+        return _open_jpeg_xl(path, file)
     for name in _FORMATS:
         if name not in PIL.Image.OPEN:
             continue
@@ -204,6 +241,15 @@ def _open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
     if foreign:
         _refuse(path, f"{foreign} files are not read", "Convert it to PNG or JPEG first.")
     _refuse(path, "it is not a picture of a kind that is read", f"Kinds that are read: {_kinds()}.")
+
+
+def _open_jpeg_xl(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
+    jpeg_xl.require_plugin(f"cannot read {path}")
+    with _damage_reported(path):
+        width, height = jpeg_xl.read_size(file)
+    _refuse_too_large(path, width, height)
+    with _damage_reported(path):
+        return jpeg_xl.open_picture(file)
 
 
 def _foreign_kind(prefix: bytes) -> str:
@@ -485,6 +531,7 @@ def _read_deep_png(path: Path, opened: ImageFile.ImageFile, file: IO[bytes], *, 
                 needed.append(whole)
             elif kind == b"eXIf":  # may follow the pixels, where Pillow has not looked yet
                 opened.info.setdefault("exif", bytes(data))
+        _check_png_pixels(needed)
     # OpenCV is shown only what holds pixels: by the other chunks it would turn, blend and complain.
     packed = np.frombuffer(b"".join(needed), np.uint8)
     with _damage_reported(path):
@@ -502,6 +549,33 @@ def _read_deep_png(path: Path, opened: ImageFile.ImageFile, file: IO[bytes], *, 
         hidden = (image == np.array(key, np.uint16)).all(axis=2)
         alpha = np.where(hidden, 0, 65535).astype(np.uint16)
     return _finish(image, alpha, icc if _profile_space(icc) == "RGB" else None, exif)
+
+
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def _check_png_pixels(chunks: Sequence[bytes | memoryview]) -> None:
+    """Check that the pixels of a 16-bit PNG are all there: where they are not, OpenCV's libpng writes to stderr.
+
+    Args:
+        chunks: signature, IHDR and all IDAT.
+
+    Raises:
+        ValueError, zlib.error: they are not, or more than the header says.
+    """
+    width, height, _, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", chunks[1], 8)
+    n_samples = {2: 3, 4: 2, 6: 4}[colour_type]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    expected = 0
+    for top, left, down, right in passes:
+        rows, columns = -(-max(0, height - top) // down), -(-max(0, width - left) // right)
+        expected += rows * (1 + columns * 2 * n_samples) if columns else 0
+    inflate, n_bytes = zlib.decompressobj(), 0
+    for chunk in chunks[2:-1]:
+        for start in range(8, len(chunk) - 4, 65536):  # little at a time: a byte may stand for a thousand
+            n_bytes += len(inflate.decompress(chunk[start : min(start + 65536, len(chunk) - 4)]))
+    if n_bytes != expected or not inflate.eof:
+        raise ValueError(f"{n_bytes} of {expected} bytes of pixels are in it")
 
 
 def _png_chunks(png: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview]]:
@@ -664,7 +738,9 @@ def _tiff_split(samples: Array, tags: dict[int, tuple[int, ...]]) -> tuple[Array
 # --- naming ---------------------------------------------------------------------------------------
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
-_WRITTEN = frozenset({*_JPEG_SUFFIXES, ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".j2k"})
+_WRITTEN = frozenset(
+    {*_JPEG_SUFFIXES, ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2", ".j2k", jpeg_xl.SUFFIX}
+)
 SUFFIXES: frozenset[str] = _WRITTEN | {".gif", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm"}
 
 
@@ -697,11 +773,18 @@ def find_pictures(folder: Path) -> list[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (linked if entry.is_symlink() else folders).append(Path(entry.path))
             elif PurePath(entry.name).suffix.lower() in SUFFIXES:
                 found.append(Path(entry.path))
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle; under a picture's name it is found, and told when it cannot be read
+        return False
 
 
 def output_name(relative: Path) -> Path:
@@ -725,15 +808,27 @@ def output_name(relative: Path) -> Path:
 def write_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> None:
     """Write `picture` in the format that the suffix of `path` names; the file is whole or not there.
 
-    JPEG with quality 95 and full colour resolution, WebP 95, AVIF 90, JPEG 2000 and the rest without loss.
-    PNG and TIFF keep 16 bits, the others get 8, rounded. JPEG and BMP have no alpha: it is laid over white.
-    BMP and JPEG 2000 hold no profile here: the values are converted to sRGB. Missing folders are made.
+    Missing folders are made.
 
     Raises:
         OutputError: the file exists (and not `overwrite`), cannot be written, or is too large for the format.
     """
     if not overwrite and os.path.lexists(path):
         _refuse_overwrite(path)
+    write_whole(path, encode_picture(path, picture), overwrite=overwrite)
+
+
+def encode_picture(path: Path, picture: Picture) -> bytes | memoryview:
+    """Return what a file named `path` holds for `picture`; nothing is written.
+
+    JPEG with quality 95 and full colour resolution, WebP and JPEG XL 95, AVIF 90, JPEG 2000 and the rest without loss.
+    PNG and TIFF keep 16 bits, the others get 8, rounded. JPEG and BMP have no alpha: it is laid over white.
+    BMP, JPEG 2000 and JPEG XL hold no profile here: the values are converted to sRGB.
+
+    Raises:
+        MissingError: it is to be JPEG XL, and the extra `[jxl]` is not installed.
+        OutputError: the suffix is unknown, the picture too large for the format, or its encoder fails.
+    """
     encode = _ENCODERS.get(path.suffix.lower())
     if encode is None:
         kinds = ", ".join(sorted(suffix[1:] for suffix in _WRITTEN))
@@ -746,29 +841,42 @@ def write_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> N
             hint="Write .png or .tiff instead.",
         )
     try:
-        encoded = encode(picture)
+        return encode(picture)
     except MemoryError as error:
         raise OutputError(f"cannot write {path}: out of memory", hint="Close other programs.") from error
     except (OSError, ValueError, KeyError, RuntimeError, struct.error, cv2.error) as error:
         raise OutputError(
             f"cannot write {path}: encoding failed ({_first_line(error)})", hint="Write .png instead."
         ) from error
-    write_whole(path, encoded, overwrite=overwrite)
 
 
-def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool = False) -> None:
+def write_whole(
+    path: Path,
+    content: bytes | memoryview,
+    *,
+    overwrite: bool = False,
+    make_folder: bool = True,
+    when_safe: Callable[[os.stat_result], None] | None = None,
+) -> None:
     """Write `content` beside `path` under a hidden name, then rename it; a failed write leaves nothing.
+
+    Args:
+        make_folder: and those above it, where they are missing.
+        when_safe: called when the content is on the disk and has yet to take its name, with what stat will say of it.
 
     Raises:
         OutputError: the file exists (and not `overwrite`), or folder or file cannot be written.
     """
     temporary = path.with_name(f".sgt-{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
+        if when_safe is not None:
+            when_safe(temporary.stat())
         if overwrite:
             temporary.replace(path)
         else:
@@ -883,6 +991,11 @@ def _encode_j2k(picture: Picture) -> memoryview:
     return _saved(_pillow_rgba(_in_srgb(picture)), "JPEG2000", no_jp2=True)
 
 
+def _encode_jxl(picture: Picture) -> memoryview:
+    jpeg_xl.require_plugin("cannot be written")
+    return _saved(_pillow_rgba(_in_srgb(picture)), "JXL", quality=95, exif=picture.exif)
+
+
 def _encode_png(picture: Picture) -> bytes | memoryview:
     if picture.image.dtype == np.uint8:
         return _saved(_pillow_rgba(picture), "PNG", icc_profile=picture.icc, exif=picture.exif)
@@ -965,5 +1078,6 @@ _ENCODERS: dict[str, Callable[[Picture], bytes | memoryview]] = {
     ".avif": _encode_avif,
     ".jp2": _encode_jp2,
     ".j2k": _encode_j2k,
+    jpeg_xl.SUFFIX: _encode_jxl,
 }
 _LONGEST_SIDE = {**dict.fromkeys(_JPEG_SUFFIXES, 65500), ".webp": 16383, ".avif": 65536}

@@ -93,3 +93,38 @@ def mapped(
         finally:
             for future in pending:
                 future.cancel()
+
+
+class Room:
+    """A bound to how much is on its way between threads at once, where items differ in size.
+
+    Args:
+        size: of the room, in whatever unit; items larger than half of it count as that half, so that there is room for
+            two items of any size.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._half = size // 2
+        self._free = size
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> int:
+        """Wait until there is room for `size`, and return what is to be given back for it."""
+        size = min(size, self._half)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._free >= size)
+            self._free -= size
+        return size
+
+    def give_back(self, size: int) -> None:
+        """Make room again."""
+        with self._changed:
+            self._free += size
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the work ends."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -11,12 +11,14 @@ from rich.progress import Progress as RichProgress
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from stylegan_tool.errors import visible
+
 _console = Console(stderr=True, highlight=False, emoji=False)
 
 
 def say(line: str) -> None:
-    """Print one line to stderr, above the bar where there is one."""
-    _console.print(line, markup=False, soft_wrap=True)
+    """Print one line to stderr, above the bar where there is one; see errors.visible."""
+    _console.print(visible(line), markup=False, soft_wrap=True)
 
 
 class _RateColumn(ProgressColumn):

@@ -187,3 +187,16 @@ def write_film(
             heard.sample_rate, heard.pts, heard.time_base = 48000, 0, Fraction(1, 48000)
             container.mux([*tone.encode(heard), *tone.encode(None)])
     return path
+
+
+def damage(path: Path, numbers: Sequence[int]) -> Path:
+    """Overwrite the pictures' packets of these numbers with zeros."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        pos, size = places[number]
+        assert pos is not None
+        data[pos : pos + size] = bytes(size)
+    path.write_bytes(data)
+    return path

@@ -1,27 +1,36 @@
 """`sgt images`."""
 
+from collections import Counter
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stylegan_tool.commands.model_options import (
+    CompareOption,
+    DeviceOption,
     DirectionOption,
     InputOption,
+    KeepColourOption,
     MemoryOption,
     ModelOption,
     OverwriteOption,
     ProviderOption,
     RequireGpuOption,
+    StrengthOption,
     TileStatsOption,
     TileTextOption,
     ToOption,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from stylegan_tool.batch import Job
+    from stylegan_tool.folder.making import Making
+    from stylegan_tool.folder.plan import Job
+    from stylegan_tool.folder.report import Report
+    from stylegan_tool.options import Blend
+    from stylegan_tool.pixels import Image
+    from stylegan_tool.session import Session
     from stylegan_tool.stylize import Stylizer
 
 
@@ -33,6 +42,18 @@ def images(
     model: ModelOption = None,
     input_: InputOption = None,
     overwrite: OverwriteOption = False,
+    strength: StrengthOption = 1.0,
+    keep_colour: KeepColourOption = False,
+    compare: CompareOption = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/COUNT", help="Do one part of a folder's pictures; each part may run on its own machine."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write there what became of each file.")
+    ] = None,
     tile: TileTextOption = "auto",
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
@@ -41,6 +62,7 @@ def images(
         bool, typer.Option("--verify", help="Compare the middle of each picture, tiled, with the untiled result.")
     ] = False,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a picture or a folder tree.
@@ -53,53 +75,141 @@ def images(
 
     sgt images huge.tif out/ --to vangogh --plan       what it would take
 
-    Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so.
+    Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so. Typed again, the
+    command for a folder does what is new or changed there, or was left undone.
     """
-    from stylegan_tool.batch import plan_jobs
+    from stylegan_tool.folder.making import Making
+    from stylegan_tool.folder.manifest import Manifest
+    from stylegan_tool.folder.plan import plan_jobs, refuse_existing
+    from stylegan_tool.folder.report import Report, check_report
+    from stylegan_tool.folder.shard import Shard
     from stylegan_tool.opening import open_model
-    from stylegan_tool.options import TileOption, parse_size
+    from stylegan_tool.options import Blend, TileOption, parse_size
     from stylegan_tool.progress import say
     from stylegan_tool.stylize import Stylizer
 
+    blend, part = Blend(strength, keep_colour, compare), Shard.parse(shard) if shard else Shard()
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
-    jobs = plan_jobs(source, target, overwrite=overwrite)
-    session = open_model(
-        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
-    )
-    stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
-    if plan:
-        _print_plan(jobs, stylizer)
-        return
-    _stylize_all(jobs, stylizer, target, overwrite=overwrite, verify=verify)
+    jobs = plan_jobs(source, target, part)
+    if report is not None:
+        check_report(report, overwrite=overwrite)
+    is_folder = source.is_dir()
+    with Manifest(target, part.file_name) if is_folder else nullcontext() as manifest:
+        replaceable = refuse_existing(jobs, manifest, overwrite=overwrite)
+        session = open_model(
+            model,
+            direction=direction,
+            to=to,
+            provider=provider,
+            device_id=device_id,
+            require_gpu=require_gpu,
+            say=say,
+            inputs=input_ or (),
+        )
+        stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
+        if plan:
+            _print_plan(jobs, stylizer)
+            return
+        making = Making(
+            stylize=stylizer.batch,
+            at_once=stylizer.most_at_once,
+            blend=blend,
+            made_with=_describe(session, blend, tile_stats, tile, memory),
+            manifest=manifest,
+            replaceable=replaceable,
+            overwrite=overwrite,
+            verify=(lambda image: _verify(image, stylizer)) if verify else None,
+        )
+        about = {"in": str(source), "out": str(target), "shard": str(part), "provider": session.label}
+        _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}))
 
 
-def _stylize_all(jobs: "list[Job]", stylizer: "Stylizer", target: Path, *, overwrite: bool, verify: bool) -> None:
-    """Do the jobs, say what came of them, and raise if any failed."""
-    from stylegan_tool.batch import run_jobs
+def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, memory: str | None) -> dict[str, Any]:
+    """Return what decides how results look. Where the model runs, and in which tiles, does not: they are exact."""
+    import dataclasses
+
+    from stylegan_tool.folder.manifest import hash_bytes, hash_file
+
+    source = session.source  # holds further inputs, too
+    digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
+    tiles = [tile_stats] if tile_stats == "exact" else [tile_stats, tile, memory]
+    return {"model": digest, "style": session.info.style, **dataclasses.asdict(blend), "tiles": tiles}
+
+
+def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report") -> None:
+    """Do the jobs, say what comes of them, and raise if any failed."""
     from stylegan_tool.errors import PartialError
-    from stylegan_tool.progress import Progress, format_duration, say
+    from stylegan_tool.folder.making import already_done
+    from stylegan_tool.progress import say
 
-    failed, seconds = [], 0.0
-    with Progress("stylising", len(jobs), "pictures") as progress:
-        for result in run_jobs(jobs, stylizer, overwrite=overwrite):
-            progress.advance(note=result.job.source.name)
-            seconds += result.seconds
-            if result.error is not None:
-                failed.append(result)
-                if len(jobs) > 1:
-                    say(f"failed: {result.error.what}")
-            elif verify:
-                _verify(result.job, stylizer, say)
+    if not jobs:
+        say("no picture belongs to this shard: nothing to do")
+    with report.written(jobs):
+        for job in jobs:
+            if done := already_done(job, making, by_content=False):
+                report.add(done)
+        before = len(report.results)
+        if before == len(jobs) and jobs:
+            say(f"all {len(jobs)} pictures are done already: {target}")
+        elif before:
+            say(f"{before} of {len(jobs)} are done already")
+        if before < len(jobs):
+            _do(jobs, making, target, report)
+    failed = [result for result in report.results.values() if result.error is not None]
     if failed and len(jobs) == 1 and failed[0].error is not None:
         raise failed[0].error
-    done = len(jobs) - len(failed)
-    what = "1 picture" if done == 1 else f"{done} pictures"
-    say(f"{what} in {format_duration(seconds)}: {jobs[0].target if len(jobs) == 1 else target}")
     if failed:
         raise PartialError(
             f"{len(failed)} of {len(jobs)} pictures failed (named above); the others are in {target}",
-            hint="Repair them, then type the command for each of them, or for all into another folder.",
+            hint="Repair them and type the same command: what is done is not done again.",
         )
+
+
+def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report") -> None:
+    """Do the jobs that `report` has no results of, and add theirs."""
+    import time
+
+    from stylegan_tool.folder.making import run_jobs
+    from stylegan_tool.progress import Progress, format_duration, say
+
+    left, started = [job for job in jobs if job.output not in report.results], time.monotonic()
+    folder = jobs[0].target.parent if making.manifest is None else target
+    counts: Counter[str] = Counter()
+    several: list[str] = []
+    with Progress("stylising", len(jobs), "pictures", done=len(jobs) - len(left)) as progress:
+        try:
+            with closing(run_jobs(left, making, folder)) as results:
+                for result in results:
+                    report.add(result)
+                    counts[result.status] += 1
+                    progress.advance(note=result.job.source.name)
+                    if result.error is not None and len(jobs) > 1:
+                        say(f"failed: {result.error.what}")
+                    if result.note:
+                        say(f"{result.job.source.name}: {result.note}")
+                    if result.is_first_of_several:
+                        several.append(result.job.name)
+        except BaseException:
+            if making.manifest is not None:
+                done = len(jobs) - len(left) + counts["made"] + counts["done before"]
+                say(f"{done} of {len(jobs)} pictures are done; the same command does the others")
+            raise
+    if several:
+        say(f"{_pictures(len(several))} with movement or pages, of which the first one was taken: {_some(several)}")
+    if counts["done before"]:
+        say(f"{_pictures(counts['done before'])} found done on the way")
+    if counts["made"]:
+        where = target if making.manifest is not None else jobs[0].target
+        say(f"{_pictures(counts['made'])} in {format_duration(time.monotonic() - started)}: {where}")
+
+
+def _pictures(n: int) -> str:
+    return "1 picture" if n == 1 else f"{n} pictures"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
@@ -135,21 +245,18 @@ def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
         raise PartialError(f"{unreadable} of {len(jobs)} pictures cannot be read (named above)", hint="Repair them.")
 
 
-def _verify(job: "Job", stylizer: "Stylizer", say: "Callable[[str], None]") -> None:
-    """Say how far tiles are from the untiled picture."""
+def _verify(image: "Image", stylizer: "Stylizer") -> str:
+    """Return how far tiles are from the untiled picture."""
     from stylegan_tool.errors import ModelError
-    from stylegan_tool.image_files import read_picture
 
     try:
-        difference = stylizer.verify(read_picture(job.source).image)
+        difference = stylizer.verify(image)
     except ModelError as error:  # it cannot be cut; the picture is done all the same
-        say(f"{job.source.name}: nothing to verify: {error.what}")
-        return
-    region = f"{job.source.name}: {difference.width}x{difference.height} in the middle"
+        return f"nothing to verify: {error.what}"
+    region = f"{difference.width}x{difference.height} in the middle"
     if not difference.tiled:
-        say(f"{region}: too small to be tiled")
-        return
-    say(
+        return f"{region}: too small to be tiled"
+    return (
         f"{region}, tiled against untiled: at most {difference.largest}/255, mean {difference.mean:.2g}/255, "
         f"{100 * difference.identical:.3f} % identical"
     )

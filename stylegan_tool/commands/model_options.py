@@ -1,11 +1,11 @@
-"""The options by which `sgt images` and `sgt video` choose a model and where it runs, and their first line."""
+"""The options that `sgt images` and `sgt video` share: which model, where it runs, and what of the result is shown."""
 
 from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from stylegan_tool.model_info import Direction
-from stylegan_tool.options import TileStatistics
+from stylegan_tool.options import Comparison, TileStatistics
 
 ProviderName: TypeAlias = Literal["auto", "cpu", "openvino", "cuda", "tensorrt", "coreml", "dml"]
 
@@ -41,6 +41,9 @@ MemoryOption: TypeAlias = Annotated[
     ),
 ]
 ProviderOption: TypeAlias = Annotated[ProviderName, typer.Option(help="Where the model runs.")]
+DeviceOption: TypeAlias = Annotated[
+    int | None, typer.Option("--device-id", metavar="N", min=0, help="Of several GPUs the one to run on, from 0. [0]")
+]
 RequireGpuOption: TypeAlias = Annotated[
     bool, typer.Option("--require-gpu", help="Stop (exit code 7) rather than run on the CPU.")
 ]
@@ -53,3 +56,13 @@ InputOption: TypeAlias = Annotated[
     ),
 ]
 OverwriteOption: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+CompareOption: TypeAlias = Annotated[
+    Comparison | None,
+    typer.Option(help="Show the source, too: beside the result, or as its left half."),
+]
+StrengthOption: TypeAlias = Annotated[
+    float, typer.Option(metavar="0..1", help="How much of the style is mixed into the source.")
+]
+KeepColourOption: TypeAlias = Annotated[
+    bool, typer.Option("--keep-colour", help="Brightness from the result, colour from the source.")
+]

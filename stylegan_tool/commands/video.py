@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from stylegan_tool.commands.model_options import (
+    CompareOption,
+    DeviceOption,
     DirectionOption,
     InputOption,
+    KeepColourOption,
     MemoryOption,
     ModelOption,
     OverwriteOption,
     ProviderOption,
     RequireGpuOption,
+    StrengthOption,
     TileStatsOption,
     TileTextOption,
     ToOption,
@@ -46,16 +50,6 @@ StartOption: TypeAlias = Annotated[
 EndOption: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End there.")]
 PreviewOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Make only so much, from --start or else from the middle: 3s.")
-]
-CompareOption: TypeAlias = Annotated[
-    Literal["side", "split"] | None,
-    typer.Option(help="Show the source, too: beside the result, or as its left half."),
-]
-StrengthOption: TypeAlias = Annotated[
-    float, typer.Option(metavar="0..1", help="How much of the style is mixed into the source.")
-]
-KeepColourOption: TypeAlias = Annotated[
-    bool, typer.Option("--keep-colour", help="Brightness from the result, colour from the source.")
 ]
 CodecOption: TypeAlias = Annotated[
     Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"] | None,
@@ -98,6 +92,7 @@ def video(
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a film; its sound is kept.
@@ -136,7 +131,14 @@ def video(
         check_report(report, overwrite=overwrite)
     _check_film(source, target, options)
     session = open_model(
-        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+        model,
+        direction=direction,
+        to=to,
+        provider=provider,
+        device_id=device_id,
+        require_gpu=require_gpu,
+        say=say,
+        inputs=input_ or (),
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     made_with = {
@@ -183,6 +185,7 @@ def _make(
     import time
 
     from stylegan_tool.film.convert import Start, convert_film
+    from stylegan_tool.film.making import Together
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import describe, write_report
     from stylegan_tool.progress import Progress, format_duration, say
@@ -201,6 +204,7 @@ def _make(
             source,
             target,
             stylizer,
+            together=Together(stylizer.batch, stylizer.most_at_once),
             options=options,
             steady=steady,
             watch=meter.add if meter else None,

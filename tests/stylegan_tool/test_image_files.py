@@ -1,10 +1,15 @@
 import errno
+import functools
 import io
 import os
 import string
+import struct
 import subprocess
 import sys
+import warnings
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +93,7 @@ def orientation_in(block: bytes | None) -> object:
     return exif.get(274)
 
 
+@functools.cache  # it holds the time at which it is made
 def rgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -547,7 +553,7 @@ def test_missing_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [(b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC"), (b"8BPS\0\1", "Photoshop"), (b"\xff\x0a\0\0", "JPEG XL")],
+    [(b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC"), (b"8BPS\0\1", "Photoshop")],
 )
 def test_well_known_kinds_that_are_not_read_are_named(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / "x.jpg").write_bytes(content + bytes(64))
@@ -784,3 +790,85 @@ def test_a_16_bit_photograph_keeps_every_value_through_tiff() -> None:
     encoded = image_files._encode_tiff(picture)
     with PIL.Image.open(io.BytesIO(encoded)) as opened:  # another reader agrees, in its 8 bits
         assert np.array_equal(np.asarray(opened), picture.image >> 8)
+
+
+def test_a_link_in_a_circle_is_listed_and_refused_by_name(tmp_path: Path) -> None:
+    link = tmp_path / "circle.png"
+    link.symlink_to(link)
+    assert find_pictures(tmp_path) == [link]
+    with pytest.raises(InputError, match=r"circle\.png"):
+        read_picture(link)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda png: png.replace(struct.pack(">II", 41, 37), struct.pack(">II", 41, 38)), id="too few"),
+        pytest.param(lambda png: png.replace(struct.pack(">II", 41, 37), struct.pack(">II", 41, 36)), id="too many"),
+    ],
+)
+def test_a_16_bit_png_of_another_size_than_it_says_is_refused_in_our_words(
+    tmp_path: Path, damage: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lying.png"
+    write_picture(path, Picture(deep_values()))
+    png = bytearray(damage(path.read_bytes()))
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    path.write_bytes(png)
+    with pytest.raises(InputError, match="bytes of pixels"):
+        read_picture(path)
+    assert capfd.readouterr().err == ""
+
+
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
+def test_an_interlaced_16_bit_png_is_read(tmp_path: Path) -> None:
+    """In seven passes; the smaller a picture, the more of them are empty."""
+    for height, width in ((1, 1), (3, 2), (9, 13)):
+        image = deep_values(height, width)
+        rows = b""
+        for top, left, down, right in ADAM7:
+            part = image[top::down, left::right].astype(">u2")
+            rows += b"".join(b"\0" + row.tobytes() for row in part if row.size)
+        header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 1)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        path = tmp_path / "interlaced.png"
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + b"".join(
+                struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+                for kind, data in chunks
+            )
+        )
+        np.testing.assert_array_equal(read_picture(path).image, image)
+
+
+def test_what_libraries_find_wrong_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither by libtiff itself nor by Pillow's logger."""
+    path = tmp_path / "damaged.tif"
+    PIL.Image.fromarray(marked()).save(path, compression="tiff_adobe_deflate")
+    tiff = bytearray(path.read_bytes())
+    tiff[40:80] = bytes(40)  # in the compressed pixels
+    path.write_bytes(tiff)
+    with pytest.raises(InputError):
+        read_picture(path)
+    PIL.Image.fromarray(marked()).save(path)
+    samples = path.read_bytes().replace(struct.pack("<HHI", 277, 3, 1), struct.pack("<HHI", 277, 4, 1))
+    path.write_bytes(samples.replace(struct.pack("<HHII", 277, 4, 1, 3), struct.pack("<HHII", 277, 4, 1, 99999)))
+    with pytest.raises(InputError):
+        read_picture(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_many_threads_may_read_at_once(tmp_path: Path) -> None:
+    """Each is kept quiet as long as it reads, and afterwards warnings are as they were."""
+    before = warnings.filters[:]
+    PIL.Image.fromarray(marked()).save(tmp_path / "good.png")
+    damaged = PIL.Image.Exif()
+    damaged[271] = "Maker"
+    PIL.Image.fromarray(marked()).save(tmp_path / "noisy.jpg", exif=damaged.tobytes()[:-9])  # Pillow warns of it
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(read_picture, [tmp_path / "noisy.jpg", tmp_path / "good.png"] * 40))
+    assert all(np.array_equal(picture.image, marked()) for picture in pictures[1::2])
+    assert warnings.filters == before

@@ -404,7 +404,8 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, st
         _train(loop, config, data_set, run, resume=resume)
     except KeyboardInterrupt as stop:
         what = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
-        run.say(f"\nStopped {what}: sgt train {run.folder} --resume")
+        say("")  # below the terminal's ^C
+        run.say(f"Stopped {what}: sgt train {run.folder} --resume")
         raise
     except SgtError as error:
         run.log(error.what)

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.colours import ImageReader, side_data_of
 from stylegan_tool.film.decoding import decoder_for
-from stylegan_tool.film.encoding import Facts, Light, choose_encoding, light_of
+from stylegan_tool.film.encoding import CODECS, Facts, Light, choose_encoding, light_of
 from stylegan_tool.film.plan import Colours, Encoding
 from stylegan_tool.film.segment_writer import SegmentInfo, SegmentWriter
 
@@ -290,3 +291,40 @@ def test_side_data_is_none_where_there_is_none() -> None:
     frame = VideoFrame(16, 16, "yuv420p")
     assert side_data_of(frame, "DISPLAYMATRIX") is None
     assert light_of(frame) is None
+
+
+ENCODE = """
+import sys
+from pathlib import Path
+from fractions import Fraction
+import numpy as np
+import av, hashlib
+from stylegan_tool.film.encoding import Facts, choose_encoding
+from stylegan_tool.film.plan import Colours
+from stylegan_tool.film.segment_writer import SegmentWriter
+facts = Facts(96, 64, Fraction(25), Fraction(1, 1000), Colours(6, 1))
+noise = np.random.default_rng(0).integers(0, 255, (8, 40, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+for codec in sys.argv[2:]:
+    path = Path(sys.argv[1]) / f"{codec}.mkv"
+    with SegmentWriter(path, choose_encoding(facts, path, codec=codec)[0]) as writer:
+        for n in range(14):
+            writer.write(np.ascontiguousarray(noise[:, 3 * n : 3 * n + 96]))
+    with av.open(str(path)) as container:
+        print(codec, hashlib.sha256(b"".join(bytes(packet) for packet in container.demux(video=0))).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what new memory holds can be chosen with glibc only")
+def test_what_is_encoded_depends_on_nothing_but_the_pictures(tmp_path: Path) -> None:
+    results = [
+        subprocess.run(
+            [sys.executable, "-c", ENCODE, tmp_path, *CODECS],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"MALLOC_PERTURB_": fill},
+        ).stdout
+        for fill in ("0", "1", "170")
+    ]
+    assert results[0].count("\n") == len(CODECS)
+    assert results[0] == results[1] == results[2]
