@@ -29,6 +29,7 @@ FORMATS: dict[str, tuple[str, str, str, dict[str, str], str]] = {
     "h264 ts": (".ts", "libx264", "yuv420p", {"g": "5"}, ""),
     "prores mov": (".mov", "prores_ks", "yuv422p10le", {}, ""),
     "motion jpeg avi": (".avi", "mjpeg", "yuvj420p", {}, ""),
+    "png mov": (".mov", "png", "rgb24", {}, ""),
     "gif": (".gif", "gif", "rgb8", {}, ""),
 }
 
