@@ -10,7 +10,7 @@ Not kept: XMP, IPTC and text chunks (XMP may repeat an orientation that is no lo
 and grey profiles (their pictures become sRGB).
 
 Units: sizes and limits in pixels; alpha 0 is transparent, the type's maximum opaque.
-Pillow warns through `warnings`, whose filters belong to the whole process, so reads hold one lock.
+Pillow warns through `warnings`, whose filters belong to the whole process: they are changed once for all threads.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ def read_picture(path: Path) -> Picture:
         InputError: no such file, no permission, no picture, a kind that is not read, damaged, or too large.
         MissingError: it is JPEG XL, and the extra `[jxl]` is not installed.
     """
-    with _pillow_kept_quiet(), _open_regular(path) as file:
+    with _pillow_kept_quiet, _open_regular(path) as file:
         deep = _read_deep_tiff(path, file)
         if deep is not None:
             return deep
@@ -143,14 +143,30 @@ def check_readable(path: Path) -> None:
     read_picture(path)
 
 
-_READING = threading.RLock()
+class _PillowKeptQuiet:
+    """From the first of several threads that read at once to the last, Pillow's warnings are ignored."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._filters.__exit__(None, None, None)
 
 
-@contextlib.contextmanager
-def _pillow_kept_quiet() -> Iterator[None]:
-    with _READING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+_pillow_kept_quiet = _PillowKeptQuiet()
 
 
 def _refuse(path: Path, reason: str, hint: str = "") -> NoReturn:

@@ -185,6 +185,7 @@ def _make(
     import time
 
     from stylegan_tool.film.convert import Start, convert_film
+    from stylegan_tool.film.making import Together
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import describe, write_report
     from stylegan_tool.progress import Progress, format_duration, say
@@ -203,6 +204,7 @@ def _make(
             source,
             target,
             stylizer,
+            together=Together(stylizer.batch, stylizer.most_at_once),
             options=options,
             steady=steady,
             watch=meter.add if meter else None,

@@ -14,7 +14,15 @@ from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
 from stylegan_tool.film.joining import join
-from stylegan_tool.film.making import LEAST_FRAMES, MOST_FRAMES, Stylize, Watch, make_segments, total_damage
+from stylegan_tool.film.making import (
+    LEAST_FRAMES,
+    MOST_FRAMES,
+    Stylize,
+    Together,
+    Watch,
+    make_segments,
+    total_damage,
+)
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.shots import FilmPlan
 from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
@@ -104,6 +112,7 @@ def convert_film(
     target: Path,
     stylize: Stylize | Elsewhere,
     *,
+    together: Together | None = None,
     options: FilmOptions | None = None,
     steady: float = 0.0,
     watch: Watch | None = None,
@@ -121,6 +130,7 @@ def convert_film(
     Args:
         stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread. Or
             what does so on other machines; then nothing is watched.
+        together: does the same for several frames at once, and is then called instead.
         steady: strength from 0 to 1, see steady.py.
         watch: called for every frame with source, its stylised picture and the steady one.
         made_with: what `stylize` depends on, as JSON takes it; None: nothing is kept, since nobody could know whether
@@ -147,7 +157,13 @@ def convert_film(
         on_start(Start(_count_frames(look, window), kept))
         plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
         try:
-            _make_all(plan, store, stylize, watch, on_frame)
+            if callable(stylize):
+                making = plan.making(together or Together.one_by_one(stylize), watch)
+                for _ in make_segments(plan.open_reader, store, making, on_frame):
+                    pass
+            else:
+                stylize.make(plan, store, on_frame)
+                store.load()
             if not store.kept:
                 raise _no_frames(source, options)
             notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
@@ -162,21 +178,6 @@ def convert_film(
         store.remove()
     has_sound = look.info.audio_tracks > 0 and encoding.container not in {"gif", "image2"}
     return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
-
-
-def _make_all(
-    plan: FilmPlan,
-    store: SegmentStore,
-    stylize: Stylize | Elsewhere,
-    watch: Watch | None,
-    on_frame: Callable[[], None],
-) -> None:
-    if callable(stylize):
-        for _ in make_segments(plan.open_reader, store, plan.making(stylize, watch), on_frame):
-            pass
-    else:
-        stylize.make(plan, store, on_frame)
-        store.load()
 
 
 def finish_film(

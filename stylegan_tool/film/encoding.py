@@ -339,7 +339,8 @@ def _check_size(encoding: Encoding, target: Path) -> None:
     width, height = {"libsvtav1": (64, 64), "libx265": (64, 16)}.get(encoding.encoder, (1, 1))
     if encoding.padded_width < width or encoding.padded_height < height:
         raise OutputError(
-            f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}: at least {width}x{height}",
+            f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}, "
+            f"which takes at least {width}x{height}",
             hint="--codec ffv1 in .mkv takes any size.",
         )
 

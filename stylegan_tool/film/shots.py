@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from stylegan_tool.film.making import MOST_FRAMES, Making, Stylize, Watch, follow, make_segments
+from stylegan_tool.film.making import MOST_FRAMES, Making, Together, Watch, follow, make_segments
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.source import FilmReader, Look, Place
 from stylegan_tool.film.store import SegmentRun
@@ -39,9 +39,9 @@ class FilmPlan:
         """Open the film to go on after a place."""
         return FilmReader(self.source, self.look, self.window, sequence_rate=self.sequence_rate, after=after)
 
-    def making(self, stylize: Stylize, watch: Watch | None = None) -> Making:
+    def making(self, together: Together, watch: Watch | None = None) -> Making:
         """Return how frames become segments."""
-        return Making(self.encoding, stylize, self.steady, self.blend, watch)
+        return Making(self.encoding, together, self.steady, self.blend, watch)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def find_stretches(plan: FilmPlan, *, first: int = 0, after: Place | None = None
         yield Stretch(begun, number + 1 - begun, place, None)
 
 
-def make_stretch(plan: FilmPlan, stretch: Stretch, folder: Path, stylize: Stylize) -> Iterator[tuple[int, int]]:
+def make_stretch(plan: FilmPlan, stretch: Stretch, folder: Path, together: Together) -> Iterator[tuple[int, int]]:
     """Make what `folder` lacks of a stretch, and yield the number and the frames of each segment, in order.
 
     Raises:
@@ -98,6 +98,6 @@ def make_stretch(plan: FilmPlan, stretch: Stretch, folder: Path, stylize: Styliz
     for number, one in enumerate(tuple(run.kept), stretch.first):
         yield number, len(one.segment.pts)
     left = stretch.first + len(run.kept)
-    made = make_segments(plan.open_reader, run, plan.making(stylize), lambda: None, end=stretch.end)
+    made = make_segments(plan.open_reader, run, plan.making(together), lambda: None, end=stretch.end)
     for number, one in enumerate(made, left):
         yield number, len(one.segment.pts)

@@ -121,10 +121,11 @@ class SegmentRun:
                     file.flush()
                     os.fsync(file.fileno())
             one = replace(one, segment=replace(one.segment, path=one.segment.path.replace(self.path(number))))
+            n_bytes = one.segment.path.stat().st_size
         record = {
             "pts": one.segment.pts,
             "delay": one.segment.delay,
-            "bytes": one.segment.path.stat().st_size,
+            "bytes": n_bytes,
             "damage": one.damage,
             "even": one.even,
             "notes": one.notes,

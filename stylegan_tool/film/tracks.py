@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import av.error
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
@@ -207,20 +209,33 @@ def can_recode(source: AudioStream) -> bool:
     return 1 <= source.codec_context.layout.nb_channels <= _MOST_CHANNELS and source.codec_context.sample_rate > 0
 
 
-def prepare_sound(target: AudioStream, source: AudioStream) -> None:
-    """Choose channels and bit rate for sound that is encoded anew; none is mixed into another but in 6.1."""
-    channels = source.codec_context.layout.nb_channels
-    kept = min(count for count in _LAYOUTS if count >= channels)
+def add_sound(container: OutputContainer, encoder: str, source: AudioStream) -> AudioStream:
+    """Add a track for sound that is encoded anew: PCM as the source is, all else in rates and layouts that play."""
+    context = source.codec_context
+    lossless = encoder.startswith("pcm_")
+    target = container.add_stream(encoder, rate=context.sample_rate if lossless else _rate_for(encoder, source))
+    assert isinstance(target, AudioStream)
+    layout = context.layout
+    if lossless:
+        target.codec_context.layout = _name_layout(layout)
+        return target
+    kept = min(count for count in _LAYOUTS if count >= layout.nb_channels)
     target.codec_context.layout = _LAYOUTS[kept]
-    target.codec_context.bit_rate = _BIT_RATE * min(kept, channels)
+    target.codec_context.bit_rate = _BIT_RATE * min(kept, layout.nb_channels)
+    return target
 
 
-def rate_for(encoder: str, source: AudioStream) -> int:
+def _rate_for(encoder: str, source: AudioStream) -> int:
     """Return the samples a second that `encoder` is given: the source's, else the next that it takes."""
     if encoder == "libopus":
         return 48000
     rate = source.codec_context.sample_rate
     return next((known for known in _RATES if known >= rate), 48000)
+
+
+def _name_layout(layout: AudioLayout) -> str:
+    """Return FFmpeg's name of the layout, the usual one where the source only counts its channels."""
+    return _UNSAID_LAYOUTS[layout.nb_channels] if layout.name.endswith(" channels") else layout.name
 
 
 class RecodedSound:
@@ -283,15 +298,12 @@ class RecodedSound:
 
     def _build(self, frame: AudioFrame) -> Graph:
         goal, window = self._target.codec_context, self._window
-        layout = frame.layout.name
-        if layout.endswith(" channels"):
-            layout = _UNSAID_LAYOUTS[frame.layout.nb_channels]
         graph = Graph()
         chain = [
             graph.add_abuffer(
                 sample_rate=frame.sample_rate,
                 format=frame.format.name,
-                layout=layout,
+                layout=_name_layout(frame.layout),
                 time_base=Fraction(1, frame.sample_rate),
             ),
             graph.add("aresample", f"{goal.sample_rate}:async=1:min_hard_comp={_GAP_S}"),

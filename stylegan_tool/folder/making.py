@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,8 @@ from stylegan_tool.pixels import Image
 
 # On their way at once, so that large pictures do not fill the memory: of 8 bits and with their results, 0.4 GB.
 MOST_PIXELS = 64_000_000
-WRITERS = 2  # encoding takes less than the model does, but each file waits for the disk
+# Reading and writing, each, where pictures go through in batches: there the model is faster than one thread with JPEGs.
+THREADS = min(4, os.cpu_count() or 1)
 
 # What no later picture would fare better with.
 _PLACE_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE}
@@ -122,10 +124,12 @@ def run_jobs(jobs: Iterable[Job], making: Making, folder: Path) -> Generator[Res
         UsageError: an option does not fit the model.
     """
     room = Room(MOST_PIXELS)
-    reader, writer = _Reader(making, room), _Writer(making, room, folder)
-    pictures = ahead(map(reader, jobs), depth=max(2, making.at_once))
+    threads = THREADS if making.at_once > 1 else 1
+    reader = _Reader(making)
+    read = mapped(reader, jobs, workers=threads) if threads > 1 else (reader(job) for job in jobs)
+    pictures = ahead(_in_room(read, room), depth=max(2, making.at_once))
     results = ahead(_stylized(pictures, making), depth=max(1, making.at_once))
-    written = mapped(writer, results, workers=WRITERS)
+    written = mapped(_Writer(making, room, folder), results, workers=threads + 1)
     try:
         yield from written
     finally:
@@ -138,8 +142,8 @@ def run_jobs(jobs: Iterable[Job], making: Making, folder: Path) -> Generator[Res
 class _Reader:
     """Reads the picture of a job, unless its result is there already."""
 
-    def __init__(self, making: Making, room: Room) -> None:
-        self._making, self._room = making, room
+    def __init__(self, making: Making) -> None:
+        self._making = making
 
     def __call__(self, job: Job) -> _Item:
         started = time.monotonic()
@@ -151,9 +155,7 @@ class _Reader:
             picture, state = _read(job.source)
         except (SgtError, MemoryError) as error:
             return replace(item, seconds=time.monotonic() - started).failed(error)
-        seconds = time.monotonic() - started
-        room = self._room.take(picture.image.shape[0] * picture.image.shape[1])
-        return replace(item, picture=picture, state=state, room=room, seconds=seconds)
+        return replace(item, picture=picture, state=state, seconds=time.monotonic() - started)
 
     def _find_done(self, job: Job) -> Result | None:
         """Another run may have made it meanwhile, and a picture that was touched may be the same."""
@@ -201,6 +203,17 @@ def _read(path: Path) -> tuple[Picture, FileState]:
     if not state.is_untouched(after):
         raise InputError(f"{path} was changed while it was read", hint="Wait until it is complete.")
     return picture, state
+
+
+def _in_room(items: Generator[_Item, None, None], room: Room) -> Iterator[_Item]:
+    """Yield the items, each when there is room for it; in their order, or one could keep out the one before it."""
+    with closing(items):
+        for item in items:
+            if item.picture is None:
+                yield item
+            else:
+                height, width = item.picture.image.shape[:2]
+                yield replace(item, room=room.take(height * width))
 
 
 def _stylized(items: Iterator[_Item], making: Making) -> Iterator[_Item]:

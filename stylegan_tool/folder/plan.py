@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,13 @@ def _check_place(folder: Path) -> None:
         raise OutputError(f"{folder} is not writable", hint="Name another place for the results, or change its rights.")
 
 
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether both are the same place, by whatever links; a second name in another place (a hard link) is not."""
+    with suppress(OSError):
+        return one.samefile(other) and os.path.realpath(one) == os.path.realpath(other)
+    return False
+
+
 def refuse_existing(jobs: Sequence[Job], manifest: Manifest | None, *, overwrite: bool) -> frozenset[str]:
     """Return which outputs are there already and may be replaced; refuse what must not be.
 
@@ -135,7 +143,7 @@ def refuse_existing(jobs: Sequence[Job], manifest: Manifest | None, *, overwrite
     for job in jobs:
         if not os.path.lexists(job.target):
             continue
-        if os.path.realpath(job.target) == os.path.realpath(job.source):
+        if _is_one_file(job.source, job.target):
             raise UsageError(f"{job.source} would be written over itself", hint="Name another file or folder.")
         record = manifest.find(job.output, job.target) if manifest is not None else None
         if record is not None and (record.input == job.seen_from or record.input_file.renewed(job.source)):

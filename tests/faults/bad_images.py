@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stylegan_tool.errors import SgtError
+from stylegan_tool.folder.manifest import STEM, SUFFIX
 from stylegan_tool.image_files import Picture, output_name, read_picture
 from tests.faults import pictures
 from tests.faults.damage import DAMAGE, Rng, bits_flipped
@@ -245,7 +246,7 @@ def mixed_folder(rng: Rng, folder: Path) -> Case:
         write_odd(rng, tree / "below" / "odd.png")
     (tree / "notes.txt").write_text("no picture")
     out = folder / "out"
-    others = tuple(out / path.relative_to(tree) for path in tree.rglob("*.png"))
+    others = (*(out / path.relative_to(tree) for path in tree.rglob("*.png")), out / f"{STEM}{SUFFIX}")
     argv = ("images", str(tree), str(out), "--model", str(_model(folder)))
     target = out / "good.png"
 

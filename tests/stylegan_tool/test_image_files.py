@@ -6,8 +6,10 @@ import string
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -857,3 +859,16 @@ def test_what_libraries_find_wrong_is_not_printed(tmp_path: Path, capfd: pytest.
     with pytest.raises(InputError):
         read_picture(path)
     assert capfd.readouterr().err == ""
+
+
+def test_many_threads_may_read_at_once(tmp_path: Path) -> None:
+    """Each is kept quiet as long as it reads, and afterwards warnings are as they were."""
+    before = warnings.filters[:]
+    PIL.Image.fromarray(marked()).save(tmp_path / "good.png")
+    damaged = PIL.Image.Exif()
+    damaged[271] = "Maker"
+    PIL.Image.fromarray(marked()).save(tmp_path / "noisy.jpg", exif=damaged.tobytes()[:-9])  # Pillow warns of it
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(read_picture, [tmp_path / "noisy.jpg", tmp_path / "good.png"] * 40))
+    assert all(np.array_equal(picture.image, marked()) for picture in pictures[1::2])
+    assert warnings.filters == before

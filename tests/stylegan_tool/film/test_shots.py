@@ -12,6 +12,7 @@ import pytest
 
 from stylegan_tool.film import making, shots
 from stylegan_tool.film.convert import FilmReport, convert_film
+from stylegan_tool.film.making import Together
 from stylegan_tool.film.plan import Segment
 from stylegan_tool.film.shots import FilmPlan, Stretch, find_stretches, make_stretch
 from stylegan_tool.film.source import Place
@@ -43,7 +44,8 @@ class Workers:
     def make(self, plan: FilmPlan, store: SegmentStore, on_frame: Callable[[], None]) -> None:
         self.stretches = list(find_stretches(plan, first=len(store.kept), after=store.place))
         for stretch in random.Random(self.seed).sample(self.stretches, len(self.stretches)):
-            numbers = [number for number, _ in make_stretch(plan, stretch, store.folder, self.stylize())]
+            together = Together.one_by_one(self.stylize())
+            numbers = [number for number, _ in make_stretch(plan, stretch, store.folder, together)]
             assert numbers == list(range(stretch.first, stretch.first + stretch.count))
 
 

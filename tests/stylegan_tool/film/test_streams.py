@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from stylegan_tool.film import streams
 from stylegan_tool.film.convert import FilmReport, convert_film
+from stylegan_tool.film.source import open_film
 from stylegan_tool.film.tracks import CopiedSound
 from stylegan_tool.options import FilmOptions
 from tests.films import SECOND, grey, identity, make_film, sound_of, times_s
 
 HEADER = (
-    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize\r\n"
-    b"Style: Default,Arial,16\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV,"
-    b" Effect, Text\r\n"
+    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, "
+    b"SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, BorderStyle, Outline, Shadow, Alignment\r\n"
+    b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,1,1,0,2\r\n\r\n[Events]\r\n"
+    b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
 )
 LINES = [(200, 900, "Hello"), (1100, 2600, "and good-bye")]  # ms
 CHAPTERS = [(0, 1000, "One"), (1000, 3000, "Two")]
@@ -39,10 +41,10 @@ def tone(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
 def picture() -> bytes:
     packets: list[Any] = []
     context = av.CodecContext.create("png", "w")
-    context.width, context.height, context.pix_fmt, context.time_base = 8, 8, "rgb24", SECOND  # type: ignore[attr-defined]
+    context.width, context.height, context.pix_fmt, context.time_base = 8, 8, "rgb24", SECOND
     frame = VideoFrame.from_ndarray(np.full((8, 8, 3), 77, np.uint8))
     frame.pts = 0
-    packets += context.encode(frame)  # type: ignore[attr-defined]
+    packets += context.encode(frame)
     return bytes(packets[0])
 
 
@@ -50,11 +52,14 @@ def sing(track: Any, begin_s: float, end_s: float) -> list[Any]:
     """Return the packets of the tone as it is heard between two times."""
     context = track.codec_context
     rate, channels = context.sample_rate, context.layout.nb_channels
-    clock = np.arange(round(begin_s * rate), round(end_s * rate))
-    samples = np.repeat(np.rint(32767 * tone(clock / rate)).astype(np.int16), channels)[None]
-    frame = AudioFrame.from_ndarray(samples, format="s16", layout=context.layout.name)
-    frame.sample_rate, frame.pts, frame.time_base = rate, int(clock[0]), Fraction(1, rate)
-    return [*track.encode(frame)]
+    packets: list[Any] = []
+    for begin in range(round(begin_s * rate), round(end_s * rate), rate):
+        clock = np.arange(begin, min(begin + rate, round(end_s * rate)))
+        samples = np.repeat(np.rint(32767 * tone(clock / rate)).astype(np.int16), channels)[None]
+        frame = AudioFrame.from_ndarray(samples, format="s16", layout=context.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+        packets += track.encode(frame)
+    return packets
 
 
 def make_rich(
@@ -93,21 +98,24 @@ def make_rich(
             if path.suffix == ".mkv":
                 container.add_attachment("font.ttf", "font/ttf", FONT)
                 container.add_attachment("cover.png", "image/png", picture())
+        container.start_encoding()
+        packets: list[Any] = []
         for track in tracks:
-            packets = [packet for begin_s, end_s in parts_s for packet in sing(track, begin_s, end_s)]
-            container.mux([*packets, *track.encode(None)])
+            packets += [packet for begin_s, end_s in parts_s for packet in sing(track, begin_s, end_s)]
+            packets += track.encode(None)
         for track in texted:
             for begin, end, line in lines:
                 shown = SubtitleSet.create(b"0,0,Default,,0,0,0,," + line.encode(), 0, end - begin)
                 packet = track.codec_context.encode_subtitle(shown)
                 packet.pts = packet.dts = begin
                 packet.duration, packet.time_base, packet.stream = end - begin, SECOND, track
-                container.mux(packet)
+                packets.append(packet)
         for pts in range(0, 1000 * seconds, frame_ms):
             frame = grey(100)
             frame.pts, frame.time_base = pts, SECOND
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        container.mux(sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base))
     return path
 
 
@@ -143,9 +151,11 @@ def heard(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     clock, samples = [], []
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
-            data = frame.to_ndarray()
-            channel = data[0] if frame.format.is_planar else data[0, :: frame.layout.nb_channels]
-            samples.append(channel / 32768 if data.dtype == np.int16 else channel)
+            # Not to_ndarray: PyAV's reads past the end of eight planes.
+            kind = {"s16": np.int16, "s32": np.int32}.get(frame.format.packed.name, np.float32)
+            step = 1 if frame.format.is_planar else frame.layout.nb_channels
+            channel = np.frombuffer(bytes(frame.planes[0]), kind)[: frame.samples * step : step]
+            samples.append(channel / (1 if kind is np.float32 else np.iinfo(kind).max))  # type: ignore[type-var]
             assert frame.pts is not None
             assert frame.time_base is not None
             clock.append(float(frame.pts * frame.time_base) + np.arange(frame.samples) / frame.sample_rate)
@@ -316,21 +326,43 @@ def test_sound_encoded_anew_ends_with_the_window_to_the_sample(tmp_path: Path, s
     assert np.abs(samples[clock > 1.335]).max(initial=0) < 0.02
 
 
-def test_a_window_late_in_a_long_film_is_sought_and_in_step(tmp_path: Path) -> None:
-    lines = [(100_000, 138_000, "long"), (139_000, 141_000, "short")]
-    long = {"parts_s": [(0, 160)], "rate": 8000, "frame_ms": 1000, "seconds": 160, "lines": lines}
-    for name, codec, text in (("in.mkv", "aac", "srt"), ("in.mp4", "aac", "mov_text"), ("in.ts", "mp2", None)):
-        rate = {"rate": 16000} if codec == "mp2" else {}
-        source = make_rich(tmp_path / name, sound=[codec], texts=[text] if text else [], **{**long, **rate})  # type: ignore[arg-type]
-        target = tmp_path / f"{name}.mp4"
-        convert(source, target, "137", "142")
-        clock, samples = heard(target)
-        there = (clock > 0.5) & (clock < 4.5)
-        assert clock[-1] == pytest.approx(5, abs=0.3)
-        # At 137 s the tone has risen far, so its pitch alone says where in the film this is.
-        pitch = np.abs(np.fft.rfft(samples[there])).argmax() / there.sum() * (16000 if codec == "mp2" else 8000)
-        assert pitch > 0
-        assert lines_of(target) == ([[(0, 1000, "long"), (2000, 4000, "short")]] if text else [])
+@pytest.mark.parametrize(
+    ("name", "codec", "text"), [("in.mkv", "mp2", "srt"), ("in.mp4", "mp2", "mov_text"), ("in.ts", "mp2", None)]
+)
+def test_a_window_late_in_a_long_film_is_sought_and_in_step(
+    tmp_path: Path, name: str, codec: str, text: str | None
+) -> None:
+    source = make_rich(
+        tmp_path / name,
+        sound=[codec],
+        texts=[text] if text else [],
+        parts_s=[(0, 160)],
+        rate=16000,
+        frame_ms=1000,
+        seconds=160,
+        lines=[(100_000, 138_000, "long"), (139_000, 141_000, "short")],
+    )
+    target = tmp_path / "out.mp4"
+    convert(source, target, "137", "142")
+    (before,), (after,) = sound_of(source), sound_of(target)
+    shift = 137 + float(times_s(source)[0])
+    first = [data for _, data in before].index(after[0][1])
+    assert [data for _, data in after] == [data for _, data in before][first : first + len(after)]
+    assert [at for at, _ in after] == pytest.approx([at - shift for at, _ in before[first:]][: len(after)], abs=0.0011)
+    assert after[0][0] < 0.01
+    assert 4.9 < after[-1][0] < 5
+    if text:
+        assert lines_of(target) == [[(0, 1000, "long"), (2000, 4000, "short")]]
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
+def test_uncompressed_sound_stays_as_it_is(tmp_path: Path, codec: str, suffix: str) -> None:
+    source = make_rich(tmp_path / "in.mkv", sound=[codec], rate=44100, seconds=1, parts_s=[(0, 1.2)])
+    report = convert(source, tmp_path / f"out{suffix}")
+    assert not report.notes
+    (before,), (after,) = sound_of(source), sound_of(tmp_path / f"out{suffix}")
+    assert b"".join(data for _, data in after) == b"".join(data for _, data in before)
 
 
 def test_late_and_long_sound_keeps_its_times(tmp_path: Path) -> None:
@@ -338,7 +370,7 @@ def test_late_and_long_sound_keeps_its_times(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         convert(source, tmp_path / f"out{suffix}")
         clock, _ = heard(tmp_path / f"out{suffix}")
-        assert clock[0] == pytest.approx(0.5, abs=0.002)
+        assert clock[0] == pytest.approx(0.5, abs=0.023)  # AAC begins with a packet of silence
         assert clock[-1] == pytest.approx(2.5, abs=0.03)
         assert lateness_s(tmp_path / f"out{suffix}", 0.6, 2.4) == pytest.approx(0, abs=0.0012)
 
@@ -410,7 +442,7 @@ class Unreadable:
 
 def test_unreadable_places_do_not_end_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_rich(tmp_path / "in.mkv", sound=["aac"])
-    real = streams.open_film
+    real = open_film
 
     def open_badly(path: Path) -> Any:
         container, video = real(path)
