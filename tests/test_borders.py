@@ -39,6 +39,7 @@ ONLY_IN = {
         "shots.py",
         "store.py",
     },
+    "ray": {"connection.py"},
     "rich": {"progress.py"},
 }
 
