@@ -128,8 +128,11 @@ class Cluster:
         Raises:
             SgtError: what a worker raises.
         """
-        from ray.data import ActorPoolStrategy, from_items
+        from ray.data import ActorPoolStrategy, DataContext, from_items
 
+        # Bytes. Where a batch is an hour's work, what a worker yields is to come at once, not gathered; where there are
+        # many batches, each thing that comes by itself costs 50 ms here.
+        DataContext.get_current().target_max_block_size = 1 if search is not None else 2**27
         packed = [{"item": item} for item in pack(items)["item"]]
         data = from_items(packed, override_num_blocks=-(-len(packed) // batch_size))
         if search is not None:
@@ -209,7 +212,6 @@ def _keep_quiet() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = 1  # bytes: what a worker yields comes at once, not gathered
 
 
 @contextmanager
