@@ -8,6 +8,7 @@ import importlib.util
 import io
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stylegan_tool.cluster.workers import Failure, Said, pack, unpack
-from stylegan_tool.errors import ComputeError, MissingError, SgtError
+from stylegan_tool.errors import ComputeError, MissingError, SgtError, UsageError
 
 R = TypeVar("R")
 
 _LOCAL = "local"  # Ray's word for one that is started for this process and ends with it
+_ANSWER_S = 10  # until a machine is given up
 _WAIT_S = 20  # until it is said that work has to wait
 
 
@@ -168,6 +170,7 @@ def connect(address: str, say: Callable[[str], None]) -> Iterator[Cluster]:
     """Connect to the cluster at `address`: auto (the one of this machine), HOST:PORT, or local (this machine alone).
 
     Raises:
+        UsageError: it is no such address.
         MissingError: Ray is not installed, or no cluster answers there.
     """
     if importlib.util.find_spec("ray") is None:
@@ -175,6 +178,7 @@ def connect(address: str, say: Callable[[str], None]) -> Iterator[Cluster]:
             "--ray lacks what the extra [ray] installs",
             hint="Install it: pip install 'stylegan-tool[ray]'   (in a checkout: pip install '.[ray]')",
         )
+    _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     with contextlib.redirect_stdout(io.StringIO()):  # where Ray tells of workers that died
@@ -189,6 +193,29 @@ def connect(address: str, say: Callable[[str], None]) -> Iterator[Cluster]:
                 ray.shutdown()
 
 
+def _check_address(address: str) -> None:
+    """Refuse at once what Ray itself would look for, for minutes."""
+    if address in ("auto", _LOCAL):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in address or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UsageError(
+            f"--ray {address} is neither auto, local nor HOST:PORT",
+            hint="Type --ray HOST:6379, as `ray start --head` prints it, on a machine of the cluster.",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> MissingError:
+    return MissingError(
+        f"no Ray cluster at {address}: {reason}",
+        hint="Start one (ray start --head), or try --ray local. docs/several_machines.md says how.",
+    )
+
+
 def _start(address: str) -> None:
     import ray
     import ray.data
@@ -199,10 +226,7 @@ def _start(address: str) -> None:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MissingError(
-            f"no Ray cluster at {address}: {reason}",
-            hint="Start one (ray start --head), or try --ray local. docs/several_machines.md says how.",
-        ) from error
+        raise _no_cluster(address, reason) from error
 
 
 def _keep_quiet() -> None:

@@ -66,7 +66,7 @@ def film_cluster(
     Raises:
         SgtError: see connection.connect and parcel.Shared.
     """
-    with shared(source, target.parent) as share, connect(address, say) as cluster:
+    with connect(address, say) as cluster, shared(source, target.parent) as share:
         crew = cluster.plan_crew(wants_gpu=parcel.wants_gpu, require_gpu=parcel.require_gpu)
         parcel = replace(parcel, workers_beside=crew.beside)
         found = cluster.ask(crew, try_out, parcel, share)

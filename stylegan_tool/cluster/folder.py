@@ -35,7 +35,7 @@ def run_jobs_on_cluster(
     Raises:
         SgtError: see `run_jobs`, connection.connect and parcel.Shared.
     """
-    with shared(source, folder) as share, connect(address, say) as cluster:
+    with connect(address, say) as cluster, shared(source, folder) as share:
         crew = cluster.plan_crew(wants_gpu=parcel.wants_gpu, require_gpu=parcel.require_gpu)
         parcel = replace(parcel, workers_beside=crew.beside)
         found = cluster.ask(crew, try_out, parcel, share)

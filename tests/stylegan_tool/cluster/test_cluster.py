@@ -1,6 +1,9 @@
 """`sgt images` and `sgt video` on a Ray cluster of two workers: the same results, also where one is killed."""
 
 import json
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
+from stylegan_tool.cluster.workers import pack, unpack
 from stylegan_tool.pixels import Image
 from tests.films import damage, write_film
 from tests.models import make_info, write_blur_model
@@ -95,6 +99,15 @@ def test_a_folder_that_one_machine_began_is_finished_by_several(place: Path, add
     assert images("--ray", address, out="two") == 5
 
 
+def test_what_ends_the_work_is_told_as_by_one_machine(
+    place: Path, address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_photos(place / "photos")
+    assert images("--ray", address, "--tile", "1", "--provider", "cpu", out="two") == images("--tile", "1", out="one")
+    assert len({line for line in capfd.readouterr().err.splitlines() if line.startswith("sgt: ")}) == 1
+    assert list(place.glob("two/.sgt*shared")) == []
+
+
 # Films --------------------------------------------------------------------------------------------------
 
 
@@ -108,15 +121,12 @@ def video(*more: str, out: str) -> int:
     return main(["video", "in.mp4", out, "--model", "A2B.onnx", *more])
 
 
-@pytest.mark.parametrize("steady", ["auto", "off"])
-def test_a_film_survives_a_killed_worker(
-    place: Path, address: str, steady: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_film_survives_a_killed_worker(place: Path, address: str, capfd: pytest.CaptureFixture[str]) -> None:
     damage(write_film(place / "in.mp4", scenes([121, 125, 40, 130]), tone_hz=440), [100, 246])
-    assert video("--steady", steady, out="one.mp4") == 6
+    assert video(out="one.mp4") == 6
     said = capfd.readouterr().err.splitlines()[-3:-1]
     with one_killed(lambda: bool(list(place.glob("two.mp4.sgt/0*.json")))) as killed:
-        assert video("--steady", steady, "--ray", address, out="two.mp4") == 6
+        assert video("--ray", address, out="two.mp4") == 6
     assert killed
     out, err = capfd.readouterr()
     assert out == ""
@@ -128,3 +138,33 @@ def test_a_film_survives_a_killed_worker(
     assert pixels_of(place / "two.mp4") == pixels_of(place / "one.mp4")
     assert sorted(path.name for path in place.glob("*two*")) == ["two.mp4"]
     assert list(place.glob(".sgt*")) == []
+
+
+# Ray itself -------------------------------------------------------------------------------------------------
+
+
+def test_both_workers_work_while_work_is_still_looked_for(address: str) -> None:
+    from stylegan_tool.cluster.connection import Crew, connect
+
+    class Worker:
+        def __init__(self, told: str) -> None:
+            self.told = told
+
+        def __call__(self, batch: Any) -> Iterator[Any]:
+            time.sleep(0.5)
+            yield pack([(os.getpid(), self.told, item) for item in unpack(batch)])
+
+    def search(batch: Any) -> Iterator[Any]:
+        (count,) = unpack(batch)
+        for number in range(count):
+            time.sleep(0.2)
+            yield pack([(os.getpid(), number)])
+
+    with connect(address, print) as cluster:
+        crew = cluster.plan_crew(wants_gpu=True, require_gpu=False)
+        assert crew == Crew(2, 2, 1, 0)
+        made = list(cluster.run(crew, [12], Worker, "told", batch_size=1, search=search))
+    assert sorted(number for _, _, (_, number) in made) == list(range(12))
+    assert {told for _, told, _ in made} == {"told"}
+    assert len({worker for worker, _, _ in made}) == 2
+    assert {worker for worker, _, _ in made}.isdisjoint({searcher for _, _, (searcher, _) in made})
