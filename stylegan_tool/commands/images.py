@@ -185,7 +185,7 @@ def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report") -> 
                 say(f"{done} of {len(jobs)} pictures are done; the same command does the others")
             raise
     if several:
-        say(f"{_pictures(len(several))} with movement or pages, of which the first one was taken: {_some(several)}")
+        say(f"animations and files with pages, of which the first picture was taken: {_some(several)}")
     if counts["done before"]:
         say(f"{_pictures(counts['done before'])} found done on the way")
     if counts["made"]:
