@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 INSTALLED := $(VENV)/installed-base
 INSTALLED_DEV := $(VENV)/installed-dev
 
-.PHONY: help demo test bench soak format clean
+.PHONY: help demo test bench bench-gpu soak format clean
 
 help:
 	@echo "make demo   the bundled style on the example pictures and film, results in out/"
 	@echo "make test   ruff, mypy and pytest"
 	@echo "make bench  speed and memory, as ratios; writes bench.json"
+	@echo "make bench-gpu  pictures a second on the GPU, and its share of the time"
 	@echo "make soak   a thousand pictures, models and films that are bad in every way: none may end wrongly"
 	@echo "make format ruff's formatter and fixes"
 
@@ -26,6 +27,9 @@ test: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python -m bench.bench
+
+bench-gpu: $(INSTALLED_DEV)
+	$(BIN)/python -m bench.bench_gpu
 
 soak: $(INSTALLED_DEV)
 	$(BIN)/python -m tests.faults.soak $(SOAK)

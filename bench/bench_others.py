@@ -110,7 +110,7 @@ def write_clip(path: Path, width: int, height: int, frames: int) -> Path:
         assert isinstance(stream, VideoStream)
         stream.codec_context.pix_fmt = "yuv420p"
         for number in range(frames):
-            image: Image = np.ascontiguousarray(wide[:, 2 * number : 2 * number + width])
+            image = np.ascontiguousarray(wide[:, 2 * number : 2 * number + width], np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode(None))
     return path

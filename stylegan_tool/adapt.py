@@ -9,7 +9,8 @@ depends on them, the model keeps its size and pictures are cut into pieces of it
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,7 @@ from stylegan_tool.model_info import PREFIX, ModelInfo
 from stylegan_tool.norm_fusion import fuse_norms
 from stylegan_tool.normstats import CutModel
 from stylegan_tool.operators import Constants, attributes_of, element_type
-from stylegan_tool.reach import UnknownReachError
+from stylegan_tool.reach import UnknownReachError, sense_expected
 
 # How the value of an input beside the picture is found: its text, the input, and the range that pictures have.
 Evaluate: TypeAlias = Callable[[str, onnx.ValueInfoProto, str], NDArray[Any]]
@@ -79,9 +80,26 @@ def _no_onnx(path: Path) -> ModelError:
     )
 
 
+@contextmanager
+def _sense_expected(path: Path) -> Iterator[None]:
+    """Raise ModelError for whatever fails inside: `reach.sense_expected` in words for people."""
+    try:
+        with sense_expected():
+            yield
+    except UnknownReachError as error:
+        raise ModelError(
+            f"{path}: {error}", hint="If ONNX Runtime takes it, tell us; else export it, or download it, again."
+        ) from error
+
+
 def info_of(model: onnx.ModelProto, path: Path) -> ModelInfo:
-    """Return what the model says of itself."""
-    return ModelInfo.from_metadata({one.key: one.value for one in model.metadata_props}, path=str(path))
+    """Return what the model says of itself.
+
+    Raises:
+        ModelError: see `ModelInfo.from_metadata`; or it is no text.
+    """
+    with _sense_expected(path):  # text that is not UTF-8 comes as bytes
+        return ModelInfo.from_metadata({one.key: one.value for one in model.metadata_props}, path=str(path))
 
 
 def adapt(path: Path, inputs: Mapping[str, str], evaluate: Evaluate, stated: Stated | None = None) -> Adapted:
@@ -100,19 +118,20 @@ def adapt(path: Path, inputs: Mapping[str, str], evaluate: Evaluate, stated: Sta
     if info.schema and not info.layout:
         return Adapted(path, info, None)
     stated = stated or Stated.by(info)
-    interface = find_interface(model, stated, path, given=inputs)
-    values = {
-        one.name: evaluate(inputs[one.name], one, interface.takes)
-        for one in model.graph.input
-        if one.name in inputs and one.name != interface.image
-    }
-    set_inputs(model, values)
-    _drop_defaults(model, interface.image)
-    fuse_norms(model)
-    _wrap_input(model, interface)
-    _wrap_output(model, interface)
-    info = _complete(model, info, interface, stated.size_multiple)
-    return Adapted(bytes(model.SerializeToString()), info, interface)
+    with _sense_expected(path):
+        interface = find_interface(model, stated, path, given=inputs)
+        values = {
+            one.name: evaluate(inputs[one.name], one, interface.takes)
+            for one in model.graph.input
+            if one.name in inputs and one.name != interface.image
+        }
+        set_inputs(model, values)
+        _drop_defaults(model, interface.image)
+        fuse_norms(model)
+        _wrap_input(model, interface)
+        _wrap_output(model, interface)
+        info = _complete(model, info, interface, stated.size_multiple)
+        return Adapted(bytes(model.SerializeToString()), info, interface)
 
 
 def adapt_encoder(path: Path, takes: str) -> tuple[bytes, Interface]:
@@ -125,9 +144,11 @@ def adapt_encoder(path: Path, takes: str) -> tuple[bytes, Interface]:
         ModelError: it takes no picture.
     """
     model = read_graph(path)
-    interface = find_encoder(model, Stated.by(info_of(model, path)), path, takes)
-    _drop_defaults(model, interface.image)
-    _wrap_input(model, interface)
+    info = info_of(model, path)
+    with _sense_expected(path):
+        interface = find_encoder(model, Stated.by(info), path, takes)
+        _drop_defaults(model, interface.image)
+        _wrap_input(model, interface)
     return bytes(model.SerializeToString()), interface
 
 

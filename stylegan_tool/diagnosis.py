@@ -8,11 +8,10 @@ from stylegan_tool import __version__
 from stylegan_tool.errors import MissingError, SgtError
 from stylegan_tool.film.encoding import list_encoders
 from stylegan_tool.models import bundled_styles
+from stylegan_tool.providers import INSTALL, LABELS, NVIDIA, gpu_driver_problem
 from stylegan_tool.session import (
-    LABELS,
     available_providers,
     cpu_threads,
-    gpu_driver_problem,
     probe_provider,
     provider_problem,
     runtime_versions,
@@ -99,9 +98,9 @@ def _provider_lines() -> tuple[list[str], bool]:
         if ran_on == name:
             lines.append(f"{LABELS[name]:<15} works: a convolution ran there")
         else:
-            need = f"; its libraries did not load: {_GPU_LINE}" if name in ("cuda", "tensorrt") else ""
+            need = f"; its libraries did not load: {_GPU_LINE}" if name in NVIDIA else ""
             lines.append(f"{LABELS[name]:<15} does not load: the convolution ran on {LABELS[ran_on]}{need}")
     lines.append(f"{'OpenVINO':<15} {_openvino_line()}")
     if gpu_driver_problem() is None and "cuda" not in available_providers():
-        lines.append(f"There is an NVIDIA GPU, but the installed ONNX Runtime has no CUDA: {_GPU_LINE}")
+        lines.append(f"There is an NVIDIA GPU, but the installed ONNX Runtime has no CUDA: {INSTALL['cuda']}")
     return lines, cpu_works

@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, UsageError
+from stylegan_tool.errors import MemoryShortError, ModelError, UsageError
 from stylegan_tool.normstats import CutModel, Stage, Statistics, cut_model, vector_names
 from stylegan_tool.pixels import Batch
-from stylegan_tool.reach import Axis
+from stylegan_tool.reach import Axis, UnknownReachError
 from stylegan_tool.scratch import allocate, check_space
 from stylegan_tool.session import Part, Session, cpu_threads
 from stylegan_tool.tiling import Span, plan_axis, round_up, smallest_tile
@@ -423,7 +423,7 @@ class ExactModel:
         """Work out where one tile lies.
 
         Raises:
-            ComputeError: it does not hold what it is to contribute, which is a bug.
+            UnknownReachError: it does not hold what it is to contribute: the rules or the graph are wrong.
         """
         whole = self._whole(plan.height, plan.width)
 
@@ -440,7 +440,7 @@ class ExactModel:
         for name in stage.made:
             wanted = grid(name, (row.keep_start, row.keep_stop), (column.keep_start, column.keep_stop))
             if not all(held.covers(one.start, one.stop) for held, one in zip(grids[name], wanted, strict=True)):
-                raise ComputeError(f"a tile of {name} does not hold what it should; this is a bug")
+                raise UnknownReachError(f"a tile of {name} does not hold what it should")
             place[name] = _slices(wanted)
             (y, x), (rows, columns) = grids[name], place[name]
             kept[name] = (
@@ -497,7 +497,7 @@ class _Job:
         statistics, held = {}, {}
         for name in stage.made:
             if made[name].shape[2:] != tile.shape[name]:
-                raise ComputeError(f"a tile of {name} is {made[name].shape}, not {tile.shape[name]}; this is a bug")
+                raise UnknownReachError(f"a tile of {name} is {made[name].shape}, not {tile.shape[name]}")
             kept = made[name][0][:, *tile.kept[name]]
             if name in stage.measured:
                 statistics[name] = Statistics.of(kept)

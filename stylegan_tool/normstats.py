@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from stylegan_tool.operators import Constants, Grid, attributes_of, channels_of, describe, grid_of, multiplications
-from stylegan_tool.reach import Axis, UnknownReachError
+from stylegan_tool.reach import Axis, UnknownReachError, sense_expected
 
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -38,6 +38,9 @@ _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 _NEARLY = 1e-3
 # An origin that every stride and scale up to 2^12 * 3^3 * 5 * 7 divides: what becomes of it is a tensor's scale.
 _PROBE = 2**12 * 3**3 * 5 * 7
+
+# What a damaged model makes of a picture is noticed in the result; NumPy need not warn of it here.
+_NO_NUMBERS_PASS = np.errstate(all="ignore")
 
 
 class Statistics:
@@ -70,6 +73,7 @@ class Statistics:
             measured.squares[i] = deviation**2 * measured.count
         return measured
 
+    @_NO_NUMBERS_PASS
     def add(self, other: "Statistics") -> None:
         """Take in another piece of the same tensor."""
         count = self.count + other.count
@@ -85,6 +89,7 @@ class Statistics:
         """The variance of each channel, as InstanceNorm defines it (divided by the count)."""
         return self.squares / max(self.count, 1)
 
+    @_NO_NUMBERS_PASS
     def scale(self, gain: Vector, epsilon: float) -> NDArray[np.float32]:
         """Return what each channel's distance from its mean is multiplied by; 0 for a constant channel."""
         variance = self.variance
@@ -143,9 +148,15 @@ class CutModel:
         """Read the graph.
 
         Raises:
-            UnknownReachError: an operator cannot be computed tile by tile; the text names the node.
+            UnknownReachError: an operator cannot be computed tile by tile; the text names the node. Or the graph makes
+                no sense, or pictures of another size.
         """
         self._model = model
+        with sense_expected():
+            self._read()
+
+    def _read(self) -> None:
+        model = self._model
         self.constants = Constants(model.graph, model.opset_import)
         inputs = [one for one in model.graph.input if one.name not in self.constants]
         if len(inputs) != 1 or len(model.graph.output) != 1:
@@ -158,6 +169,7 @@ class CutModel:
         self.norms = {node.output[0]: self._norm(node) for node in self.nodes if _is_norm(node)}
         self._producer = {made: node for node in self.nodes for made in node.output}
         self.scale = self._scales()
+        self._check_size()
 
     @property
     def n_stages(self) -> int:
@@ -203,8 +215,20 @@ class CutModel:
             raise UnknownReachError("its output does not depend on the picture")
         return tuple(nodes)
 
+    def _check_size(self) -> None:
+        side = _PROBE * math.lcm(*(scale.denominator for scale in self.scale.values()))
+        whole = Axis.of_window(0, side, side)
+        for axis in self.trace(self.nodes, {self.image: (whole, whole)})[self.output]:
+            if self.scale[self.output] == 1 and axis.total != side:
+                more = axis.total - side
+                raise UnknownReachError(
+                    f"it makes pictures that are {abs(more)} pixels {'less' if more < 0 else 'more'}"
+                )
+
     def _norm(self, node: onnx.NodeProto) -> Norm:
         gain, bias = (self.constants.value(name).astype(np.float64) for name in node.input[1:3])
+        if not gain.shape == bias.shape == (self.channels[node.input[0]],):
+            raise UnknownReachError(f"{describe(node)}: its {gain.shape} weights fit no channels")
         return Norm(node.input[0], node.output[0], gain, bias, attributes_of(node).get("epsilon", 1e-5))
 
     def _scales(self) -> dict[str, Fraction]:

@@ -15,6 +15,7 @@ def open_model(
     provider: str,
     require_gpu: bool,
     say: Callable[[str], None],
+    device_id: int | None = None,
     inputs: Sequence[str] = (),
 ) -> Session:
     """Return the opened model after saying 'photo -> vangogh (A2B), model vangogh (bundled), CPU'.
@@ -26,10 +27,12 @@ def open_model(
 
     Raises:
         ModelError, UsageError: see models.choose_model.
-        MissingError: a GPU is required and there is none.
+        MissingError: a GPU is required and there is none, or none of the number `device_id`.
     """
     model = choose_model(name, direction=direction, to=to)
-    session = Session(model.path, provider=provider, require_gpu=require_gpu, inputs=parse_inputs(inputs))
+    session = Session(
+        model.path, provider=provider, device_id=device_id, require_gpu=require_gpu, inputs=parse_inputs(inputs)
+    )
     say(f"{model.describe()}, {session.label}")
     if session.reading and not model.info.schema:
         say(f"taken as {session.reading}; if colours are wrong: sgt models add --help")

@@ -14,7 +14,7 @@ Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Batch: TypeAlias = NDArray[np.float32]
 
 _TO_8 = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)  # x / 257, rounded; 257 is odd: no ties
-_HALF = {np.dtype(np.uint8): np.float32(127.5), np.dtype(np.uint16): np.float32(32767.5)}
+HALF = {np.dtype(np.uint8): np.float32(127.5), np.dtype(np.uint16): np.float32(32767.5)}
 
 
 def in_8_bits(values: Image) -> NDArray[np.uint8]:
@@ -28,7 +28,7 @@ def to_batch(image: Image) -> Batch:
     Raises:
         ValueError: the array is not (H,W,3) of uint8 or uint16.
     """
-    half = _HALF.get(image.dtype)
+    half = HALF.get(image.dtype)
     if half is None or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is uint8 or uint16 of shape (H,W,3), not {image.dtype} {image.shape}")
     planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])  # HWC -> NCHW
@@ -40,7 +40,7 @@ def to_batch(image: Image) -> Batch:
 
 def to_image(batch: Batch, dtype: np.dtype[np.uint8] | np.dtype[np.uint16]) -> Image:
     """Return the first picture of `batch` as (H,W,3) of `dtype`; values beyond [-1,1] are clipped."""
-    half = _HALF[np.dtype(dtype)]
+    half = HALF[np.dtype(dtype)]
     values = (batch[0] + np.float32(1.0)) * half
     np.rint(values, out=values)
     np.clip(values, 0.0, 2.0 * half, out=values)

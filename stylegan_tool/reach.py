@@ -10,13 +10,32 @@ Source: definitions of the operators in the ONNX specification (opset 20).
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+
+from stylegan_tool.errors import SgtError
 
 
 class UnknownReachError(Exception):
     """An operator whose values cannot be told from a tile; the text says why."""
+
+
+@contextmanager
+def sense_expected() -> Iterator[None]:
+    """Around what reads a graph: one that makes no sense (damaged, or by a bug elsewhere) fails it anywhere.
+
+    Raises:
+        UnknownReachError: something went wrong inside.
+    """
+    try:
+        yield
+    except (UnknownReachError, SgtError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UnknownReachError(f"its graph makes no sense ({type(error).__name__}: {reason})") from error
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ Batches: float32 (N,3,H,W) in [-1,1]; see pixels.py.
 """
 
 import contextlib
-import ctypes
 import functools
 import io
 import json
 import os
-import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -22,12 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.adapt import adapt, adapt_encoder, info_of, read_graph
-from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError
+from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError, UsageError
 from stylegan_tool.image_files import read_picture
 from stylegan_tool.interface import Stated, constant_value, fit_value
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.operators import ValueInfo
-from stylegan_tool.pixels import Batch, Image, to_batch
+from stylegan_tool.pixel_graph import add_pixels
+from stylegan_tool.pixels import Batch, Image, to_batch, to_image
+from stylegan_tool.providers import (
+    AUTOMATIC,
+    INSTALL,
+    LABELS,
+    NUMBERED,
+    NVIDIA,
+    OPENVINO,
+    PROVIDERS,
+    Chain,
+    gpu_driver_problem,
+    gpu_memory_bytes,
+    provider_chain,
+)
 
 # ONNX Runtime prints red errors about libraries that a machine without a GPU cannot have; we say it in a line.
 _FATAL = 4
@@ -41,41 +54,12 @@ except (ImportError, AttributeError) as error:  # what is left when one of two w
         hint="pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall stylegan-tool",
     ) from error
 
-# Our short names, in the order in which `auto` tries what is there.
-PROVIDERS = {
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "dml": "DmlExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
-LABELS = {"cuda": "CUDA", "tensorrt": "TensorRT", "coreml": "CoreML", "dml": "DirectML", "cpu": "CPU"}
-# Another engine than ONNX Runtime, for CPUs; only by name, since an extra installs it.
-OPENVINO = "openvino"
-# TensorRT compiles an engine for each shape, for minutes: only by name.
-_AUTO = ("cuda", "coreml", "dml")
 
-
-def gpu_driver_problem() -> str | None:
-    """Return why no NVIDIA GPU can be used, or None if the driver sees one."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-    except OSError:
-        return "no NVIDIA driver"
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
-        return "the NVIDIA driver sees no GPU"
-    return None
-
-
-def provider_problem(name: str) -> str | None:
+def provider_problem(name: str, device_id: int = 0) -> str | None:
     """Return why provider `name` cannot be asked for on this machine, or None."""
     if PROVIDERS[name] not in ort.get_available_providers():
-        return f"the installed ONNX Runtime has no {LABELS[name]}"
-    if name in ("cuda", "tensorrt"):
-        return gpu_driver_problem()
-    return None
+        return f"the installed ONNX Runtime has no {LABELS[name]}: {INSTALL[name]}"
+    return gpu_driver_problem(device_id) if name in NVIDIA else None
 
 
 @dataclass(frozen=True)
@@ -86,20 +70,39 @@ class ProviderChoice:
     note: str = ""
 
 
-def choose_provider(wanted: str) -> ProviderChoice:
-    """Return the provider for `wanted` (auto or a key of PROVIDERS); the CPU where it cannot be had."""
+def choose_provider(wanted: str, device_id: int | None = None) -> ProviderChoice:
+    """Return the provider for `wanted` (auto or a key of PROVIDERS); the CPU where it cannot be had.
+
+    Args:
+        device_id: of several GPUs the one that is meant, counted from 0.
+
+    Raises:
+        UsageError: `wanted` has no numbered devices.
+        MissingError: there are GPUs, but none of that number.
+    """
+    device = device_id or 0
+    if device_id is not None:
+        if wanted not in ("auto", *NUMBERED):
+            raise UsageError(
+                f"--device-id {device_id} is a GPU's number, and --provider {wanted} takes none",
+                hint="Leave one of the two out, or use --provider cuda.",
+            )
+        if gpu_driver_problem() is None and (problem := gpu_driver_problem(device)) is not None:
+            raise MissingError(f"--device-id {device_id}: {problem}", hint="`nvidia-smi` lists them.")
     if wanted != "auto":
-        problem = provider_problem(wanted)
+        problem = provider_problem(wanted, device)
         if problem is None:
             return ProviderChoice(wanted)
         return ProviderChoice("cpu", f"{LABELS[wanted]} cannot be used here ({problem}); running on the CPU")
-    usable = [name for name in _AUTO if provider_problem(name) is None]
+    usable = [name for name in AUTOMATIC if provider_problem(name, device) is None]
     if usable:
         return ProviderChoice(usable[0])
-    if gpu_driver_problem() is None:
+    problem = gpu_driver_problem()
+    if problem is None:
         why = provider_problem("cuda")
         return ProviderChoice("cpu", f"There is a GPU, but {why}; running on the CPU (see `sgt doctor`)")
-    return ProviderChoice("cpu")
+    asked = device_id is not None
+    return ProviderChoice("cpu", f"--device-id {device_id}: {problem}; running on the CPU" if asked else "")
 
 
 @functools.cache
@@ -139,19 +142,17 @@ def _session_options(*, profile: Path | None = None) -> ort.SessionOptions:
     return options
 
 
-def _provider_list(name: str) -> list[Any]:
-    if name == "cpu":
-        return [PROVIDERS["cpu"]]
-    if name in ("cuda", "tensorrt"):
+def _provider_list(name: str, model: Path | bytes, *, device_id: int = 0, half: bool = False) -> Chain:
+    if name in NVIDIA:
         # It finds the libraries of pip packages and of torch, and prints each one that it does not find.
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
-    # An exhaustive search costs hundreds of ms for each new shape, and pictures come in many.
-    options = {"cudnn_conv_algo_search": "HEURISTIC"} if name == "cuda" else {}
-    chain: list[Any] = [(PROVIDERS[name], options)]
-    if name == "tensorrt" and provider_problem("cuda") is None:
-        chain.append(PROVIDERS["cuda"])
-    return [*chain, PROVIDERS["cpu"]]
+    content = b""
+    if name == "tensorrt":
+        # It alone has no option against TF32 (github.com/microsoft/onnxruntime/issues/26029).
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+        content = model.read_bytes() if isinstance(model, Path) else model
+    return provider_chain(name, content, device_id=device_id, half=half)
 
 
 def _first_line(error: BaseException) -> str:
@@ -159,16 +160,27 @@ def _first_line(error: BaseException) -> str:
 
 
 def _create(
-    model: Path | bytes, options: ort.SessionOptions, providers: list[Any], *, name: str = "the probe"
+    model: Path | bytes, options: ort.SessionOptions, providers: Chain, *, name: str = "the probe"
 ) -> ort.InferenceSession:
     where = model if isinstance(model, Path) else name
     try:
+        if isinstance(model, Path) and not _is_unicode(model):
+            model = model.read_bytes()
         return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
         raise ModelError(
             f"ONNX Runtime cannot open {where}: {_first_line(error)}",
             hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
         ) from error
+
+
+def _is_unicode(path: Path) -> bool:
+    """Whether the name can be handed to ONNX Runtime; others are bytes of another encoding."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Engine(Protocol):
@@ -186,7 +198,7 @@ class Engine(Protocol):
 
 
 class OrtEngine:
-    """A graph in ONNX Runtime."""
+    """A graph in ONNX Runtime; may be run from several threads at once."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
@@ -197,6 +209,56 @@ class OrtEngine:
         """Return the outputs, in order."""
         made: list[NDArray[Any]] = self._session.run(None, inputs)
         return made
+
+
+class BoundEngine(OrtEngine):
+    """A graph whose inputs and outputs are bound to memory of the device, which is kept as long as sizes stay.
+
+    Runs wait for each other.
+
+    Args:
+        device: where that memory is, in ONNX Runtime's words: "cuda" and its number, or "cpu" and 0.
+    """
+
+    def __init__(self, session: ort.InferenceSession, device: tuple[str, int]) -> None:
+        super().__init__(session)
+        self._device = device
+        self._binding = session.io_binding()
+        self._taken: dict[str, ort.OrtValue] = {}
+        self._lock = threading.Lock()
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return the outputs, in order."""
+        with self._lock:
+            if not self._is_bound_for(inputs):
+                self._bind(inputs)
+            for name, value in inputs.items():
+                self._taken[name].update_inplace(np.ascontiguousarray(value))
+            self.run_bound()
+            made = self._binding.get_outputs()
+            for name, value in zip(self.outputs, made, strict=True):  # made by the first run of a size, then kept
+                self._binding.bind_ortvalue_output(name, value)
+            # Copies: on the CPU it would be the memory itself, which the next run writes to.
+            return [np.array(value.numpy()) for value in made]
+
+    def run_bound(self) -> None:
+        """Run on what is in the device's memory since the last run, and leave the result there: for measuring."""
+        self._session.run_with_iobinding(self._binding)
+
+    def _is_bound_for(self, inputs: dict[str, NDArray[Any]]) -> bool:
+        kept = {name: tuple(value.shape()) for name, value in self._taken.items()}
+        return kept == {name: value.shape for name, value in inputs.items()}
+
+    def _bind(self, inputs: dict[str, NDArray[Any]]) -> None:
+        self._taken = {}  # what was kept goes before more is asked for
+        self._binding.clear_binding_inputs()
+        self._binding.clear_binding_outputs()
+        for name in self.outputs:
+            self._binding.bind_output(name, *self._device)
+        for name, value in inputs.items():
+            kept = ort.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype.type, *self._device)
+            self._binding.bind_ortvalue_input(name, kept)
+            self._taken[name] = kept
 
 
 def _open_openvino(model: Path | bytes, name: str, *, precise: bool = False) -> Engine:
@@ -219,6 +281,7 @@ class Session:
         source: what was opened: the file, or its graph adapted to take pictures as ours do.
         reading: how somebody else's model takes pictures, for people; else empty.
         provider: the key of PROVIDERS that really loaded.
+        device_id: the GPU's number, from 0.
         note: a line to say if that is not what was asked for; else empty.
     """
 
@@ -227,6 +290,7 @@ class Session:
         path: Path,
         *,
         provider: str = "auto",
+        device_id: int | None = None,
         require_gpu: bool = False,
         inputs: Mapping[str, str] | None = None,
         stated: Stated | None = None,
@@ -234,16 +298,19 @@ class Session:
         """Open `path`.
 
         Args:
+            device_id: of several GPUs the one to run on; by default the first.
             inputs: values of inputs beside the picture; name -> numbers, one-hot:N, FILE.npy or MODEL.onnx:PICTURE.
             stated: how somebody else's model takes pictures, as far as it is known; by default what the file says.
 
         Raises:
             ModelError: it is no model, or how it takes pictures cannot be found out (see adapt.py).
-            MissingError: `require_gpu`, and it would run on the CPU.
+            MissingError: `require_gpu`, and it would run on the CPU; or there is no GPU of that number.
+            UsageError: `device_id` for a provider that has none.
         """
         if require_gpu and provider == OPENVINO:
             raise _no_gpu("--provider openvino runs on the CPU")
-        choice = ProviderChoice(OPENVINO) if provider == OPENVINO else choose_provider(provider)
+        no_choice = provider == OPENVINO and device_id is None
+        choice = ProviderChoice(OPENVINO) if no_choice else choose_provider(provider, device_id)
         self.note = choice.note
         if require_gpu and choice.name == "cpu":
             raise _no_gpu(choice.note or "no GPU was found")
@@ -251,21 +318,40 @@ class Session:
         adapted = adapt(path, inputs or {}, input_value, stated)
         self.info, self.source = adapted.info, adapted.source
         self.reading = adapted.interface.describe() if adapted.interface is not None else ""
-        self.provider = choice.name
-        self._engine = self._open(require_gpu=require_gpu)
+        self.provider, self.device_id = choice.name, device_id or 0
+        # One entrance is opened now, to find out where it really runs; the other one when it is used.
+        _ = (self._pixel_engine if self.on_gpu else None) or self._float_engine
+        if require_gpu and not self.on_gpu:
+            raise _no_gpu(self.note)
 
-    def _open(self, *, require_gpu: bool) -> Engine:
+    @functools.cached_property
+    def _float_engine(self) -> Engine:
+        """Takes and gives batches."""
+        return self._open(self.source)
+
+    @functools.cached_property
+    def _pixel_engine(self) -> Engine | None:
+        """Takes and gives 8-bit pictures; None where batches are converted outside: by OpenVINO, in bfloat16."""
+        if self.provider == OPENVINO:
+            return None
+        graph = add_pixels(self.source)
+        return self._open(graph) if graph is not None else None
+
+    def _open(self, source: Path | bytes) -> Engine:
         """Open the model, and note where it really runs."""
         if self.provider == OPENVINO:
-            return _open_openvino(self.source, str(self.path))
+            return _open_openvino(source, str(self.path))
         wanted = self.provider
-        session = _create(self.source, _session_options(), _provider_list(wanted), name=str(self.path))
-        if PROVIDERS[wanted] not in session.get_providers():
-            self.provider = "cpu"
-            self.note = f"{LABELS[wanted]} did not load (see `sgt doctor`); running on the CPU"
-            if require_gpu:
-                raise _no_gpu(self.note)
-        return OrtEngine(session)
+        session = _create(source, _session_options(), self._chain(source), name=str(self.path))
+        loaded = session.get_providers()
+        self.provider = next(name for name, full in PROVIDERS.items() if full == loaded[0])
+        if self.provider != wanted:
+            there = LABELS[self.provider] if self.on_gpu else "the CPU"
+            self.note = f"{LABELS[wanted]} did not load (see `sgt doctor`); running on {there}"
+        return BoundEngine(session, ("cuda", self.device_id) if self.provider in NVIDIA else ("cpu", 0))
+
+    def _chain(self, model: Path | bytes) -> Chain:
+        return _provider_list(self.provider, model, device_id=self.device_id, half=self.info.precision == "fp16")
 
     @property
     def label(self) -> str:
@@ -277,17 +363,67 @@ class Session:
         """Whether it runs elsewhere than on the CPU."""
         return self.provider not in ("cpu", OPENVINO)
 
+    @functools.cached_property
+    def device_bytes(self) -> int:
+        """The memory of the GPU that it runs on; 0 where there is none, or nobody knows."""
+        return gpu_memory_bytes(self.device_id) if self.provider in NVIDIA else 0
+
     def run(self, batch: Batch) -> Batch:
         """Return the model's output for `batch`; its sides are as the model makes them.
 
         Raises:
             ComputeError: out of memory, or the provider failed.
         """
-        height, width = batch.shape[2:]
-        result: Batch = _run(
-            self._engine, {self._engine.inputs[0]: batch}, f"{self.path.name} failed on {width}x{height} pixels"
-        )[0]
+        result: Batch = self._run(self._float_engine, batch, *batch.shape[2:])[0]
         return result
+
+    def run_pixels(self, images: Sequence[Image]) -> list[Image]:
+        """Return what the model makes of pictures of one size and type, together; sides are as the model makes them.
+
+        8 bits go in and come out as they are and are converted in the graph, where that can be; 16 bits go as floats.
+
+        Raises:
+            ComputeError: out of memory, the provider failed, or a result is not a number.
+            ModelError: what is made are no pictures, one for each.
+        """
+        height, width = images[0].shape[:2]
+        if images[0].dtype != np.uint8 or self._pixel_engine is None:
+            batch = np.concatenate([to_batch(image) for image in images])
+            made = self.run(batch)
+            self.check(made, batch.shape)
+            return [to_image(one[None], images[0].dtype) for one in made]
+        painted, sums = self._run(self._pixel_engine, np.stack(images), height, width)
+        n, made_height, made_width, channels = painted.shape
+        self._check_size((n, channels, made_height, made_width), (len(images), 3, height, width))
+        self.check_numbers(sums, height, width)
+        return list(painted)
+
+    def check(self, made: Batch, taken: tuple[int, ...]) -> None:
+        """Raise what `run_pixels` does for a batch made of one of shape `taken`."""
+        self._check_size(made.shape, taken)
+        self.check_numbers(made, *taken[2:])
+
+    def _check_size(self, made: tuple[int, ...], taken: tuple[int, ...]) -> None:
+        # A network may round sizes up; what is larger than that is another picture.
+        room = max(8, self.info.size_multiple)
+        same = len(made) == 4 and made[:2] == taken[:2]
+        if not same or not all(0 <= new - old < room for new, old in zip(made[2:], taken[2:], strict=True)):
+            raise ModelError(
+                f"{self.path} makes {made} out of {taken}: not a picture of the same size",
+                hint="Name another model with --model.",
+            )
+
+    def check_numbers(self, made: NDArray[np.float32], height: int, width: int) -> None:
+        """Raise ComputeError if a value, made of a picture of that size, is not a finite number."""
+        if not np.isfinite(made).all():
+            raise ComputeError(
+                f"{self.path.name} gave no finite numbers for {width}x{height} pixels",
+                hint="Try --provider cpu, or the model in fp32; if it stays, export the model again.",
+            )
+
+    def _run(self, engine: Engine, value: NDArray[Any], height: int, width: int) -> list[NDArray[Any]]:
+        failed = f"{self.path.name} failed on {width}x{height} pixels"
+        return _run(engine, {engine.inputs[0]: value}, failed)
 
     def open_part(
         self, model: bytes, *, threads: int | None = None, share_memory: bool = False, precise: bool = False
@@ -304,7 +440,7 @@ class Session:
         if self.provider == OPENVINO:
             return Part(_open_openvino(model, name, precise=precise), self.path.name)
         options = _part_options(threads, share_memory=share_memory)
-        return Part(OrtEngine(_create(model, options, _provider_list(self.provider), name=name)), self.path.name)
+        return Part(OrtEngine(_create(model, options, self._chain(model), name=name)), self.path.name)
 
 
 class Part:
@@ -366,7 +502,7 @@ def input_value(text: str, one: ValueInfo, takes: str) -> NDArray[Any]:
         return constant_value(text, one)
     path = Path(f"{model}.onnx")
     graph, interface = adapt_encoder(path, takes)
-    session = _create(graph, _session_options(), _provider_list("cpu"), name=str(path))
+    session = _create(graph, _session_options(), _provider_list("cpu", graph), name=str(path))
     image = read_picture(Path(picture)).image
     size = (interface.width or image.shape[1], interface.height or image.shape[0])
     batch = to_batch(cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA)))
@@ -413,7 +549,7 @@ def probe_provider(name: str) -> str:
     """
     model = resources.files("stylegan_tool").joinpath("assets", "probe.onnx").read_bytes()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        session = _create(model, _session_options(profile=Path(folder) / "probe"), _provider_list(name))
+        session = _create(model, _session_options(profile=Path(folder) / "probe"), _provider_list(name, model))
         try:
             session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
         except Exception as error:  # as in _create

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,10 @@ THUMBNAIL = 512  # pixels of the long side
 # (`make bench`): about four full-resolution feature maps of float32 at once.
 BYTES_PER_PIXEL_AND_FILTER = 20
 VERIFIED_SIDE, VERIFIED_TILE = 768, 320
+# What one run takes where pictures go together. Guessed: nobody has measured where a GPU stops gaining by it.
+BATCH_PIXELS, MOST_TOGETHER = 2**22, 16
+# A source whose values lie closer together, in steps of 8 bits, may rightly come out in one colour.
+VISIBLE_STEPS = 16
 
 
 def estimate_bytes(height: int, width: int, info: ModelInfo) -> int:
@@ -113,6 +117,20 @@ def _window(span: Span, length: int, fixed: int) -> tuple[int, int]:
     return start, start + fixed
 
 
+def _crop(image: Image, height: int, width: int) -> Image:
+    return cast("Image", np.ascontiguousarray(image[:height, :width]))
+
+
+def _is_one_colour(image: Image) -> bool:
+    first = image[0, 0]
+    return bool((image[::16, ::16] == first).all() and (image == first).all())  # nearly always the first tells
+
+
+def _has_contrast(image: Image) -> bool:
+    apart = int(image.max()) - int(image.min())
+    return apart > VISIBLE_STEPS * (1 if image.dtype == np.uint8 else 257)
+
+
 def _reader(image: Image) -> Callable[[slice, slice], Batch]:
     """Return what reads a piece of `image` as a batch."""
     return lambda rows, columns: to_batch(image[rows, columns])
@@ -149,9 +167,15 @@ class Stylizer:
         self._plans: dict[tuple[int, int], Plan] = {}
         self._side = tile.size if tile.mode == "fixed" else None  # of the tiles; None: chosen
         self._ran_with = 0  # the side, in the last run
+        self._most_together = MOST_TOGETHER  # pictures in a batch
 
-    def __call__(self, image: Image) -> Image:
+    def __call__(self, image: Image, *, name: str = "") -> Image:
         """Return the stylised picture, (H,W,3) of the same size and type.
+
+        A picture that comes out in one colour is noted, once.
+
+        Args:
+            name: of the picture, for messages: its file, or which frame it is.
 
         Raises:
             ComputeError: out of memory, or the result is not a number.
@@ -160,13 +184,59 @@ class Stylizer:
         """
         height, width = image.shape[:2]
         padded = pad_image(image, self.session.info)
-        while True:
+        with self._named_errors(name):
+            result = self._stylize_or_step_down(padded, height, width)
+        self._note_blank(image, result, name)
+        return result
+
+    def batch(self, images: Sequence[Image], names: Sequence[str] = ()) -> list[Image]:
+        """Return the stylised pictures, the same as one by one; in runs of `batch_size` where they are of one size.
+
+        Args:
+            names: of all pictures, or none.
+
+        Raises:
+            See `__call__`; what the others would have become is then lost.
+        """
+        names = names or [""] * len(images)
+        alike = len({(image.shape, image.dtype) for image in images}) == 1
+        made: list[Image] = []
+        while rest := images[len(made) :]:
+            n = self.batch_size(*rest[0].shape[:2]) if alike else 1
+            made += self._stylize_together(rest[:n], names[len(made) :][:n])
+        return made
+
+    def _stylize_together(self, images: Sequence[Image], names: Sequence[str]) -> list[Image]:
+        """Stylise pictures of one size in one run; one by one if that fails, to find out which it is."""
+        made: list[Image] = []
+        if len(images) > 1:
             try:
-                with self._reach_errors():
-                    return self._stylize(padded, height, width)
+                made = self.session.run_pixels([pad_image(image, self.session.info) for image in images])
             except MemoryShortError:
-                if not self._step_down():
-                    raise
+                self._most_together = len(images) // 2
+            except (ComputeError, ModelError):
+                pass
+        if not made:
+            return [self(image, name=name) for image, name in zip(images, names, strict=True)]
+        results = [_crop(result, *image.shape[:2]) for image, result in zip(images, made, strict=True)]
+        for image, result, name in zip(images, results, names, strict=True):
+            self._note_blank(image, result, name)
+        return results
+
+    @property
+    def most_at_once(self) -> int:
+        """How many pictures, of any size, `batch` runs together at most: to give it more brings nothing."""
+        return MOST_TOGETHER if self.session.on_gpu else 1
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Return how many pictures of that size `batch` runs together; 1 on the CPU, which gains nothing by it.
+
+        And 1 for somebody else's model, whose graph may mix the pictures of a batch.
+        """
+        if not self.session.on_gpu or not self.session.info.schema or self._method(height, width) != "plain":
+            return 1
+        room = self._plain_bytes // estimate_bytes(height, width, self.session.info)
+        return max(1, min(self._most_together, BATCH_PIXELS // (height * width), room))
 
     def limit_memory(self, size: int | None) -> int:
         """Use at most `size` bytes from now on (None: half of what is free now), and return how many.
@@ -228,6 +298,11 @@ class Stylizer:
         # Once: free memory comes and goes, and the frames of a film must not change with it.
         return self._asked_bytes or psutil.virtual_memory().available // 2
 
+    @property
+    def _plain_bytes(self) -> int:
+        """What untiled pictures may take where the model runs."""
+        return self.session.device_bytes // 2 or self._memory_bytes
+
     @cached_property
     def _exact(self) -> ExactModel:
         """The model, cut.
@@ -252,6 +327,14 @@ class Stylizer:
         started = time.perf_counter()
         self.session.run(piece)
         return (time.perf_counter() - started) / (height * width)
+
+    @contextmanager
+    def _named_errors(self, name: str) -> Iterator[None]:
+        """Say which picture it was."""
+        try:
+            yield
+        except ComputeError as error:
+            raise type(error)(f"{name}: {error.what}" if name else error.what, hint=error.hint) from error
 
     @contextmanager
     def _reach_errors(self) -> Iterator[None]:
@@ -288,7 +371,7 @@ class Stylizer:
             return "thumbnail"
         if self._side is not None and max(height, width) > self._side:
             return "exact"
-        fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._memory_bytes
+        fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._plain_bytes
         if self.session.on_gpu and fits:
             return "plain"  # a GPU normalises well, and between stages activations would leave it
         if fits and not self._can_be_cut():
@@ -354,12 +437,31 @@ class Stylizer:
         self._say_once("memory", f"memory ran out: going on with tiles of {smaller} pixels or less")
         return True
 
+    def _note_blank(self, image: Image, result: Image, name: str) -> None:
+        if not _is_one_colour(result) or not _has_contrast(image):
+            return
+        which = name or f"a picture of {image.shape[1]}x{image.shape[0]} pixels"
+        self._say_once(
+            "blank",
+            f"{self.session.path.name} makes one colour of {which}: if it should not, try --provider cpu, "
+            "or export the model again",
+        )
+
     def _say_once(self, key: str, line: str) -> None:
         if key not in self._noted:
             self._noted.add(key)
             self._note(line)
 
     # Computing --------------------------------------------------------------------------------------------
+
+    def _stylize_or_step_down(self, padded: Image, height: int, width: int) -> Image:
+        while True:
+            try:
+                with self._reach_errors():
+                    return self._stylize(padded, height, width)
+            except MemoryShortError:
+                if not self._step_down():
+                    raise
 
     def _stylize(self, padded: Image, height: int, width: int) -> Image:
         self._ran_with = 0  # until it runs: a plan that memory cannot hold is no reason for smaller tiles
@@ -379,36 +481,10 @@ class Stylizer:
                 self._say_tones(self._ran_with, "statistics of their own")
             return to_image(self._run_local(padded)[:, :, :height, :width], padded.dtype)
         self._ran_with = max(padded.shape)
-        return to_image(self._run(padded)[:, :, :height, :width], padded.dtype)
+        return _crop(self.session.run_pixels([padded])[0], height, width)
 
     def _say_tones(self, side: int, statistics: str) -> None:
         self._say_once("statistics", f"tiles of {side} pixels with {statistics}: their tones may differ")
-
-    def _run(self, image: Image) -> Batch:
-        batch = to_batch(image)
-        result = self.session.run(batch)
-        if (
-            result.ndim != 4
-            or result.shape[1] != 3
-            # A network may round sizes up; what is larger than that is another picture.
-            or any(
-                not 0 <= made - given < max(8, self.session.info.size_multiple)
-                for made, given in zip(result.shape[2:], batch.shape[2:], strict=True)
-            )
-        ):
-            raise ModelError(
-                f"{self.session.path} makes {result.shape} out of {batch.shape}: not a picture of the same size",
-                hint="Name another model with --model.",
-            )
-        self._check(result, image.shape[0], image.shape[1])
-        return result
-
-    def _check(self, result: Batch, height: int, width: int) -> None:
-        if not np.isfinite(result).all():
-            raise ComputeError(
-                f"{self.session.path.name} gave no finite numbers for {width}x{height} pixels",
-                hint="Try --provider cpu; if it stays, export the model again.",
-            )
 
     def _pieces(
         self, padded: Image, height: int, width: int
@@ -417,7 +493,7 @@ class Stylizer:
         result: Image = np.empty((height, width, 3), padded.dtype)
 
         def write(rows: slice, columns: slice, batch: Batch) -> None:
-            self._check(batch, *padded.shape[:2])
+            self.session.check_numbers(batch, *padded.shape[:2])
             place = result[rows, columns]
             place[:] = to_image(batch[:, :, : place.shape[0], : place.shape[1]], padded.dtype)
 
@@ -443,7 +519,9 @@ class Stylizer:
             for column, column_weights in zip(columns, axis_weights(columns), strict=True):
                 top, bottom = _window(row, height, info.fixed_height)
                 left, right = _window(column, width, info.fixed_width)
-                result = self._run(image[top:bottom, left:right])
+                batch = to_batch(image[top:bottom, left:right])
+                result = self.session.run(batch)
+                self.session.check(result, batch.shape)
                 y = slice(row.keep_start - top, row.keep_stop - top)
                 x = slice(column.keep_start - left, column.keep_stop - left)
                 kept = (slice(row.keep_start, row.keep_stop), slice(column.keep_start, column.keep_stop))

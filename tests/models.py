@@ -68,3 +68,13 @@ def write_blur_model(path: Path, reach: int, info: ModelInfo | None) -> Path:
         helper.make_node("Conv", ["padded", "kernel"], ["stylized"]),
     ]
     return write_graph(path, nodes, {"pads": pads, "kernel": kernel}, info)
+
+
+def write_nan_model(path: Path, info: ModelInfo | None) -> Path:
+    """Write a model that gives pictures back as they are, but for values of full white: they become no number."""
+    nodes = [
+        helper.make_node("Sub", ["white", "image"], ["rest"]),
+        helper.make_node("Div", ["rest", "rest"], ["one"]),
+        helper.make_node("Mul", ["image", "one"], ["stylized"]),
+    ]
+    return write_graph(path, nodes, {"white": np.array(1, np.float32)}, info)

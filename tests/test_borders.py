@@ -20,7 +20,15 @@ BANNED = {
 }
 ONLY_IN = {
     "onnxruntime": {"session.py"},
-    "onnx": {"adapt.py", "anatomy.py", "interface.py", "norm_fusion.py", "normstats.py", "operators.py"},
+    "onnx": {
+        "adapt.py",
+        "anatomy.py",
+        "interface.py",
+        "norm_fusion.py",
+        "normstats.py",
+        "operators.py",
+        "pixel_graph.py",
+    },
     "openvino": {"openvino_engine.py"},
     "av": {path.name for path in (REPOSITORY / "stylegan_tool" / "film").glob("*.py")}
     - {

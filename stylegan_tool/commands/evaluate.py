@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stylegan_tool.commands.model_options import (
+    DeviceOption,
     DirectionOption,
     OverwriteOption,
     ProviderOption,
@@ -64,6 +65,7 @@ def evaluate(
     ] = None,
     overwrite: OverwriteOption = False,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Print how far stylised pictures are from their target: sliced Wasserstein distance, lower is closer.
@@ -82,7 +84,9 @@ def evaluate(
         _check_json(json_file, overwrite=overwrite)
     sets = evaluation.open_sets(source, target, held_back, half)
     n = evaluation.count_pictures(sets, pictures)
-    session = open_model(model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say)
+    session = open_model(
+        model, direction=direction, to=to, provider=provider, device_id=device_id, require_gpu=require_gpu, say=say
+    )
     names = {"source": source, "target": target, "held_back": held_back}
     protocol = _protocol(session, sets, names, n, draws=draws, seed=seed, half=half)
     features_of = _open_inception(inception, n)

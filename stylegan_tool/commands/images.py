@@ -9,6 +9,7 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     CompareOption,
+    DeviceOption,
     DirectionOption,
     InputOption,
     KeepColourOption,
@@ -61,6 +62,7 @@ def images(
         bool, typer.Option("--verify", help="Compare the middle of each picture, tiled, with the untiled result.")
     ] = False,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a picture or a folder tree.
@@ -95,14 +97,22 @@ def images(
     with Manifest(target, part.file_name) if is_folder else nullcontext() as manifest:
         replaceable = refuse_existing(jobs, manifest, overwrite=overwrite)
         session = open_model(
-            model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+            model,
+            direction=direction,
+            to=to,
+            provider=provider,
+            device_id=device_id,
+            require_gpu=require_gpu,
+            say=say,
+            inputs=input_ or (),
         )
         stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
         if plan:
             _print_plan(jobs, stylizer)
             return
         making = Making(
-            stylize=lambda images: [stylizer(image) for image in images],
+            stylize=stylizer.batch,
+            at_once=stylizer.most_at_once,
             blend=blend,
             made_with=_describe(session, blend, tile_stats, tile, memory),
             manifest=manifest,

@@ -41,6 +41,9 @@ MemoryOption: TypeAlias = Annotated[
     ),
 ]
 ProviderOption: TypeAlias = Annotated[ProviderName, typer.Option(help="Where the model runs.")]
+DeviceOption: TypeAlias = Annotated[
+    int | None, typer.Option("--device-id", metavar="N", min=0, help="Of several GPUs the one to run on, from 0. [0]")
+]
 RequireGpuOption: TypeAlias = Annotated[
     bool, typer.Option("--require-gpu", help="Stop (exit code 7) rather than run on the CPU.")
 ]

@@ -9,6 +9,7 @@ import typer
 
 from stylegan_tool.commands.model_options import (
     CompareOption,
+    DeviceOption,
     DirectionOption,
     InputOption,
     KeepColourOption,
@@ -91,6 +92,7 @@ def video(
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
     provider: ProviderOption = "auto",
+    device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
 ) -> None:
     """Stylise a film; its sound is kept.
@@ -129,7 +131,14 @@ def video(
         check_report(report, overwrite=overwrite)
     _check_film(source, target, options)
     session = open_model(
-        model, direction=direction, to=to, provider=provider, require_gpu=require_gpu, say=say, inputs=input_ or ()
+        model,
+        direction=direction,
+        to=to,
+        provider=provider,
+        device_id=device_id,
+        require_gpu=require_gpu,
+        say=say,
+        inputs=input_ or (),
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     made_with = {
@@ -176,6 +185,7 @@ def _make(
     import time
 
     from stylegan_tool.film.convert import Start, convert_film
+    from stylegan_tool.film.making import Together
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import describe, write_report
     from stylegan_tool.progress import Progress, format_duration, say
@@ -194,6 +204,7 @@ def _make(
             source,
             target,
             stylizer,
+            together=Together(stylizer.batch, stylizer.most_at_once),
             options=options,
             steady=steady,
             watch=meter.add if meter else None,

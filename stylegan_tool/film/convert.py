@@ -14,7 +14,16 @@ from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
 from stylegan_tool.film.joining import join
-from stylegan_tool.film.making import LEAST_FRAMES, MOST_FRAMES, Making, Stylize, Watch, make_segments, total_damage
+from stylegan_tool.film.making import (
+    LEAST_FRAMES,
+    MOST_FRAMES,
+    Making,
+    Stylize,
+    Together,
+    Watch,
+    make_segments,
+    total_damage,
+)
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.source import FilmReader, Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore
@@ -96,6 +105,7 @@ def convert_film(
     target: Path,
     stylize: Stylize,
     *,
+    together: Together | None = None,
     options: FilmOptions | None = None,
     steady: float = 0.0,
     watch: Watch | None = None,
@@ -112,6 +122,7 @@ def convert_film(
 
     Args:
         stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread.
+        together: does the same for several frames at once, and is then called instead.
         steady: strength from 0 to 1, see steady.py.
         watch: called for every frame with source, its stylised picture and the steady one.
         made_with: what `stylize` depends on, as JSON takes it; None: nothing is kept, since nobody could know whether
@@ -137,7 +148,7 @@ def convert_film(
         kept = store.place.frames if store.place is not None else 0
         on_start(Start(_count_frames(look, window), kept))
         reader = FilmReader(source, look, window, sequence_rate=options.sequence_rate, after=store.place)
-        making = Making(encoding, stylize, steady, options.blend, watch)
+        making = Making(encoding, together or Together.one_by_one(stylize), steady, options.blend, watch)
         try:
             with reader:
                 make_segments(reader, store, making, on_frame)

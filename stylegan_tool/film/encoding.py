@@ -332,11 +332,15 @@ def _check_pixel_shape(facts: Facts, target: Path, container: str, codec: str) -
 
 
 def _check_size(encoding: Encoding, target: Path) -> None:
-    """Refuse sizes at which an encoder does not open, or, as SVT-AV1 on 17x300, waits for ever."""
-    least = {"libsvtav1": 64, "libx265": 16}.get(encoding.encoder, 1)
-    if min(encoding.padded_width, encoding.padded_height) < least:
+    """Refuse sizes at which an encoder does not open, waits for ever (SVT-AV1 on 17x300), or writes where it may not.
+
+    That is x265, on widths up to 48: it may seem to go well, and end the program later.
+    """
+    width, height = {"libsvtav1": (64, 64), "libx265": (64, 16)}.get(encoding.encoder, (1, 1))
+    if encoding.padded_width < width or encoding.padded_height < height:
         raise OutputError(
-            f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}: at least {least}",
+            f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}, "
+            f"which takes at least {width}x{height}",
             hint="--codec ffv1 in .mkv takes any size.",
         )
 

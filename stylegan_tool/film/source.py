@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -161,9 +162,7 @@ def open_film(path: Path, sequence_rate: Fraction | None = None) -> tuple[InputC
     """
     with input_errors(path):
         if is_sequence(path):
-            first = next(iter(list_sequence(path)), None)
-            if first is None:
-                raise InputError(f"no picture is named like {path}", hint="Check the pattern: ls the folder.")
+            first = _first_number(path)
             options = {"framerate": str(sequence_rate or _SEQUENCE_RATE), "start_number": str(first)}
             container = av.open(str(path), "r", format="image2", options=options)
         else:
@@ -176,6 +175,30 @@ def open_film(path: Path, sequence_rate: Fraction | None = None) -> tuple[InputC
     except BaseException:
         container.close()
         raise
+
+
+def _first_number(pattern: Path) -> int:
+    """Return the number of a sequence's first picture.
+
+    Raises:
+        InputError: there is none, one is no file or empty, or a number is left out: FFmpeg would wait for a pipe, and
+            take the others for the end.
+    """
+    numbered = list_sequence(pattern)
+    if not numbered:
+        raise InputError(f"no picture is named like {pattern}", hint="Check the pattern: ls the folder.")
+    for path in numbered.values():
+        if not path.is_file():
+            raise InputError(f"{path} is no ordinary file", hint="Take it away from there.")
+        if not path.stat().st_size:
+            raise InputError(f"{path} is empty", hint="Make that picture again.")
+    for before, after in pairwise(numbered):
+        if after != before + 1:
+            raise InputError(
+                f"after {numbered[before]} comes {numbered[after].name}: what is between them is missing",
+                hint="Number the pictures without a gap.",
+            )
+    return next(iter(numbered))
 
 
 def _picture_track(path: Path, container: InputContainer) -> VideoStream:

@@ -140,10 +140,12 @@ class SegmentStore:
             OutputError: it cannot be written.
         """
         number = len(self.kept)
+        with self._errors_told():
+            n_bytes = one.segment.path.stat().st_size
         record = {
             "pts": one.segment.pts,
             "delay": one.segment.delay,
-            "bytes": one.segment.path.stat().st_size,
+            "bytes": n_bytes,
             "damage": one.damage,
             "even": one.even,
             "notes": one.notes,

@@ -40,9 +40,8 @@ from stylegan_tool.film.tracks import (
     CopiedText,
     RecodedSound,
     Track,
+    add_sound,
     can_recode,
-    prepare_sound,
-    rate_for,
 )
 
 # FFmpeg also writes Vorbis, PCM and more into MP4, but browsers and QuickTime then stay silent.
@@ -91,6 +90,7 @@ class OtherStreams:
         self._no_place: list[str] = []
         self._left_out: list[str] = []
         self._wanted_labels: dict[str, str] = {}
+        self._languages: list[tuple[str, str | None]] = []  # of sound and subtitles, with the track's name
         self._tracks: dict[int, Track] = {}
         self._damage = 0
         self._failures = 0
@@ -153,9 +153,13 @@ class OtherStreams:
             self._tracks = {}
 
     def check(self, written: InputContainer) -> None:
-        """Find out which words on the film the container did not take."""
-        lost = lost_labels(self._wanted_labels, written.metadata)
-        self._no_place += [f"'{key}'" for key in lost]
+        """Find out which words on the film and its tracks the container did not take."""
+        self._no_place += [f"'{key}'" for key in lost_labels(self._wanted_labels, written.metadata)]
+        tracks = [stream for stream in written.streams if stream.type in {"audio", "subtitle"}]
+        if len(tracks) == len(self._languages):  # MP4 has no tracks in which nothing is
+            for (name, wanted), track in zip(self._languages, tracks, strict=True):
+                if wanted is not None and track.language != wanted:
+                    self._no_place.append(f"language '{wanted}' of {name}")
 
     def notes(self) -> list[str]:
         """What was changed or left out, known when all is written."""
@@ -200,20 +204,27 @@ class OtherStreams:
             self._left_out.append(_name(source))
             return None
         codec = source.codec_context.codec.canonical_name
-        if codec in _COPIED_SOUND.get(self._format, {codec}) and self._takes(source):
+        taken = codec in _COPIED_SOUND.get(self._format, {codec}) and self._takes(source)
+        if taken and not (self._counts_samples(codec) and can_recode(source)):
             target = self._container.add_stream_from_template(source)
             track: Track = CopiedSound(source, target, self._window)
         elif can_recode(source):
-            encoder, name = _SOUND.get(self._format, ("aac", "AAC"))
-            target = self._container.add_stream(encoder, rate=rate_for(encoder, source))  # type: ignore[assignment]
-            prepare_sound(target, source)
+            encoder, name = (codec, codec) if taken else _SOUND.get(self._format, ("aac", "AAC"))
+            target = add_sound(self._container, encoder, source)
             track = RecodedSound(source, target, self._window)
-            self._notes.append(f"{_name(source)} has no place in {self._target.suffix}: now {name}")
+            if not taken:
+                self._notes.append(f"{_name(source)} has no place in {self._target.suffix}: now {name}")
         else:
             self._no_place.append(_name(source))
             return None
         self._label_track(source, target)
         return track
+
+    def _counts_samples(self, codec: str) -> bool:
+        """Whether the samples of `codec` have no times in the new film, so that a gap of the source would close."""
+        assert self._input is not None
+        came_without = "mov" in self._input.format.name.split(",")
+        return self._format == "mov" and codec.startswith("pcm_") and not came_without and _has_encoder(codec)
 
     def _add_subtitles(self, source: SubtitleStream) -> Track | None:
         if _is_known(source) and self._takes(source):
@@ -308,6 +319,7 @@ class OtherStreams:
     def _label_track(self, source: Stream, target: Stream) -> None:
         target.metadata.update(track_labels(source.metadata, self._format))
         target.disposition = source.disposition
+        self._languages.append((_name(source), target.metadata.get("language")))
 
     # Reading --------------------------------------------------------------------------------------------
 
@@ -321,7 +333,9 @@ class OtherStreams:
             return
         try:
             self._input.seek(round((start_s - _BEFORE_S) / tick), stream=self._pictures)
-            first = next((packet for packet in self._input.demux() if packet.size and packet.dts is not None), None)
+            # Where sound lies far from the pictures of its time, some of it would be passed over.
+            packets = self._input.demux(self._input.streams.audio or self._input.streams)
+            first = next((packet for packet in packets if packet.size and packet.dts is not None), None)
             if first is not None and first.dts is not None and first.dts * first.time_base <= start_s:
                 return
         except (av.error.FFmpegError, OSError):
@@ -363,6 +377,14 @@ class OtherStreams:
 def _is_chapter_list(stream: Stream) -> bool:
     """Whether this is what QuickTime calls chapters: a track of their titles, which FFmpeg reads, and writes anew."""
     return stream.type == "data" and stream.discard == Discard.all
+
+
+def _has_encoder(codec: str) -> bool:
+    try:
+        Codec(codec, "w")
+    except ValueError:  # PyAV's UnknownCodecError
+        return False
+    return True
 
 
 def _is_known(stream: Stream) -> bool:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import av.error
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
 else:
     AnyPacket = Packet  # takes no parameters at run time
 
-# Decoders of sound need a little of what came before. Edit lists hide it; Matroska has none.
-_LEAD_S = Fraction(1, 20)
+# Decoders of sound need a little of what came before a cut (Opus: 0.08 s). Edit lists hide it. Matroska has none, and
+# sound begins there with the first packet that lies behind the cut.
+_LEAD_S = Fraction(2, 25)
 _HAVE_EDIT_LISTS = frozenset({"mp4", "mov"})
+
+_NO_TEXT = b"\0\0"  # what fills the gaps between MP4's subtitles; FFmpeg writes it by itself
 
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # of AAC, samples a second
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what every player knows
@@ -117,17 +122,19 @@ class CopiedSound:
         self.damage = 0
         self._clock = _Clock()
         self._timing = _Timing(target, window, source.codec_context.frame_size, source.codec_context.sample_rate)
-        lead_s = _LEAD_S if target.container.format.name in _HAVE_EDIT_LISTS else 0
-        self._start_s = window.start_s - lead_s if window.start_s is not None else None
-        self._end_s = window.end_s
+        self._window = window
+        self._hides = target.container.format.name in _HAVE_EDIT_LISTS
 
     def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         span = self._clock.span(packet)
-        if span is None or (self._end_s is not None and span.begin_s >= self._end_s):
-            return
-        if self._start_s is not None and max(span.end_s, span.begin_s + packet.time_base) <= self._start_s:
-            return
-        yield self._timing.place(packet, span)
+        if span is not None and self._is_wanted(span):
+            yield self._timing.place(packet, span)
+
+    def _is_wanted(self, span: Span) -> bool:
+        start_s, end_s = self._window.start_s, self._window.end_s
+        if start_s is not None and span.begin_s < start_s and not (self._hides and span.end_s > start_s - _LEAD_S):
+            return False
+        return end_s is None or span.begin_s < end_s
 
     def finish(self) -> Iterable[AnyPacket]:
         return ()
@@ -141,6 +148,8 @@ class CopiedText:
         self._clock = _Clock()
         self._timing = _Timing(target, window)
         self._window = window
+        context = target.codec_context
+        self._fills_gaps = context is not None and context.codec.canonical_name == "mov_text"
 
     def span(self, packet: AnyPacket) -> Span | None:
         """Return when the packet is shown, None if never."""
@@ -156,7 +165,7 @@ class CopiedText:
 
     def take(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         span = self.span(packet)
-        if span is not None:
+        if span is not None and not (self._fills_gaps and bytes(packet) == _NO_TEXT):
             yield self.place(packet, span)
 
     def place(self, packet: AnyPacket, span: Span) -> AnyPacket:
@@ -200,20 +209,33 @@ def can_recode(source: AudioStream) -> bool:
     return 1 <= source.codec_context.layout.nb_channels <= _MOST_CHANNELS and source.codec_context.sample_rate > 0
 
 
-def prepare_sound(target: AudioStream, source: AudioStream) -> None:
-    """Choose channels and bit rate for sound that is encoded anew; none is mixed into another but in 6.1."""
-    channels = source.codec_context.layout.nb_channels
-    kept = min(count for count in _LAYOUTS if count >= channels)
+def add_sound(container: OutputContainer, encoder: str, source: AudioStream) -> AudioStream:
+    """Add a track for sound that is encoded anew: PCM as the source is, all else in rates and layouts that play."""
+    context = source.codec_context
+    lossless = encoder.startswith("pcm_")
+    target = container.add_stream(encoder, rate=context.sample_rate if lossless else _rate_for(encoder, source))
+    assert isinstance(target, AudioStream)
+    layout = context.layout
+    if lossless:
+        target.codec_context.layout = _name_layout(layout)
+        return target
+    kept = min(count for count in _LAYOUTS if count >= layout.nb_channels)
     target.codec_context.layout = _LAYOUTS[kept]
-    target.codec_context.bit_rate = _BIT_RATE * min(kept, channels)
+    target.codec_context.bit_rate = _BIT_RATE * min(kept, layout.nb_channels)
+    return target
 
 
-def rate_for(encoder: str, source: AudioStream) -> int:
+def _rate_for(encoder: str, source: AudioStream) -> int:
     """Return the samples a second that `encoder` is given: the source's, else the next that it takes."""
     if encoder == "libopus":
         return 48000
     rate = source.codec_context.sample_rate
     return next((known for known in _RATES if known >= rate), 48000)
+
+
+def _name_layout(layout: AudioLayout) -> str:
+    """Return FFmpeg's name of the layout, the usual one where the source only counts its channels."""
+    return _UNSAID_LAYOUTS[layout.nb_channels] if layout.name.endswith(" channels") else layout.name
 
 
 class RecodedSound:
@@ -276,15 +298,12 @@ class RecodedSound:
 
     def _build(self, frame: AudioFrame) -> Graph:
         goal, window = self._target.codec_context, self._window
-        layout = frame.layout.name
-        if layout.endswith(" channels"):
-            layout = _UNSAID_LAYOUTS[frame.layout.nb_channels]
         graph = Graph()
         chain = [
             graph.add_abuffer(
                 sample_rate=frame.sample_rate,
                 format=frame.format.name,
-                layout=layout,
+                layout=_name_layout(frame.layout),
                 time_base=Fraction(1, frame.sample_rate),
             ),
             graph.add("aresample", f"{goal.sample_rate}:async=1:min_hard_comp={_GAP_S}"),

@@ -67,6 +67,7 @@ class Making:
 
     Attributes:
         stylize: makes of each picture one of the same size and type; all that it gets at once are of one size and type.
+            With their names, for messages.
         at_once: how many pictures of one size `stylize` gets at most.
         made_with: what decides how results look, for the manifest; as JSON takes it.
         manifest: remembers results; None for a picture by itself.
@@ -75,7 +76,7 @@ class Making:
         verify: says how good a result is, if it is to be asked.
     """
 
-    stylize: Callable[[Sequence[Image]], Sequence[Image]]
+    stylize: Callable[[Sequence[Image], Sequence[str]], Sequence[Image]]
     at_once: int = 1
     blend: Blend = field(default_factory=Blend)
     made_with: Mapping[str, Any] = field(default_factory=dict)
@@ -250,7 +251,7 @@ def _stylized_group(group: Sequence[_Item], making: Making) -> list[_Item]:
     images = [item.picture.image for item in group if item.picture is not None]
     started = time.monotonic()
     try:
-        results = making.stylize(images)
+        results = making.stylize(images, [str(item.job.source) for item in group])
         notes = [making.verify(image) if making.verify else "" for image in images]
     except (SgtError, MemoryError) as error:
         if len(group) > 1:  # find out which one it is

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from stylegan_tool.errors import SgtError
+from stylegan_tool.folder.manifest import STEM, SUFFIX
 from stylegan_tool.image_files import Picture, output_name, read_picture
 from tests.faults import pictures
 from tests.faults.damage import DAMAGE, Rng, bits_flipped
 from tests.faults.judge import Case, Outcome
-from tests.faults.places import ODD_NAMES, SKIP_AS_ROOT, as_shown, write_odd
+from tests.faults.places import SKIP_AS_ROOT, as_shown, odd_path, write_odd
 from tests.models import make_info, write_blur_model
 
 DONE, USAGE, INPUT, OUTPUT, PARTIAL = 0, 2, 3, 5, 6
@@ -27,11 +28,11 @@ def _case(kind: str, source: Path, folder: Path, *codes: int, **fields: object) 
     """A case of one picture; what comes of it lies in out/."""
     target = folder / "out" / output_name(Path(source.name))
     argv = ("images", "--model", str(_model(folder)), "--", str(source), str(target.parent))
-    values = {"named": as_shown(source.name), "check": lambda outcome: _whole(outcome, source, target), **fields}
+    values = {"named": as_shown(source.name), "check": lambda outcome: whole_result(outcome, source, target), **fields}
     return Case(kind, argv, target, frozenset(codes), **values)  # type: ignore[arg-type]  # fields by name
 
 
-def _whole(_: Outcome, source: Path, target: Path) -> list[str]:
+def whole_result(_: Outcome, source: Path, target: Path) -> list[str]:
     """What there is can be decoded, and has its source's size."""
     try:
         given, made = read_picture(source), read_picture(target)
@@ -55,7 +56,7 @@ def damaged(rng: Rng, folder: Path, way: str) -> Case:
     source.write_bytes(DAMAGE[way](rng, whole.read_bytes()))
 
     def check(outcome: Outcome) -> list[str]:
-        wrong = _whole(outcome, source, folder / "out" / output_name(Path(source.name)))
+        wrong = whole_result(outcome, source, folder / "out" / output_name(Path(source.name)))
         # What was cut off may be of no use; but then nothing of the picture may be missing.
         if way == "truncated" and not wrong and not _same_picture(read_picture(source), read_picture(whole)):
             wrong.append("a part of the picture is missing, and nobody is told")
@@ -173,7 +174,7 @@ def clear(rng: Rng, folder: Path) -> Case:
     def check(outcome: Outcome) -> list[str]:
         made = folder / "out" / source.name
         alpha = read_picture(made).alpha
-        return _whole(outcome, source, made) + (["alpha was lost"] if alpha is None or alpha.any() else [])
+        return whole_result(outcome, source, made) + (["alpha was lost"] if alpha is None or alpha.any() else [])
 
     return _case("alpha of zero", source, folder, DONE, check=check)
 
@@ -190,8 +191,7 @@ def no_numbers(rng: Rng, folder: Path) -> Case:
 
 def odd_name(rng: Rng, folder: Path) -> Case:
     """A good or a bad picture under a name that people do not expect."""
-    name = os.fsdecode(ODD_NAMES[int(rng.integers(len(ODD_NAMES)))] + b".png")
-    source = folder / name
+    source = odd_path(rng, folder, ".png")
     good = bool(rng.random() < 0.5)
     source.write_bytes(pictures.whole("png") if good else b"no picture")
     return _case(f"{'good' if good else 'bad'} file of an odd name", source, folder, DONE if good else INPUT)
@@ -240,18 +240,18 @@ def mixed_folder(rng: Rng, folder: Path) -> Case:
     (tree / "below").mkdir(parents=True)
     (tree / "good.png").write_bytes(pictures.whole("png"))
     (tree / "below" / "bad.jpg").write_bytes(DAMAGE["truncated"](rng, pictures.whole("cmyk jpeg"))[:500])
-    (tree / os.fsdecode(ODD_NAMES[int(rng.integers(len(ODD_NAMES)))] + b".png")).write_bytes(pictures.whole("png"))
+    odd_path(rng, tree, ".png").write_bytes(pictures.whole("png"))
     (tree / "below" / "circle").symlink_to(tree, target_is_directory=True)
     if rng.random() < 0.5:
         write_odd(rng, tree / "below" / "odd.png")
     (tree / "notes.txt").write_text("no picture")
     out = folder / "out"
-    others = tuple(out / path.relative_to(tree) for path in tree.rglob("*.png"))
+    others = (*(out / path.relative_to(tree) for path in tree.rglob("*.png")), out / f"{STEM}{SUFFIX}")
     argv = ("images", str(tree), str(out), "--model", str(_model(folder)))
     target = out / "good.png"
 
     def check(outcome: Outcome) -> list[str]:
-        return [wrong for path in tree.glob("*.png") for wrong in _whole(outcome, path, out / path.name)]
+        return [wrong for path in tree.glob("*.png") for wrong in whole_result(outcome, path, out / path.name)]
 
     return Case(
         "folder of good and bad", argv, target, frozenset({PARTIAL}), "bad.jpg", frozenset({PARTIAL}), check, others

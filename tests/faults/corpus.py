@@ -10,12 +10,14 @@ from typing import TypeAlias
 
 import numpy as np
 
+from tests.faults.bad_films import FILM_KINDS
 from tests.faults.bad_images import IMAGE_KINDS
+from tests.faults.bad_models import MODEL_KINDS
 from tests.faults.judge import Case
 
 Maker: TypeAlias = Callable[[np.random.Generator, Path], Case]
 
-FAMILIES: dict[str, tuple[Maker, ...]] = {"images": IMAGE_KINDS}
+FAMILIES: dict[str, tuple[Maker, ...]] = {"images": IMAGE_KINDS, "models": MODEL_KINDS, "films": FILM_KINDS}
 
 
 def make_case(family: str, seed: int, number: int, folder: Path) -> Case:

@@ -23,6 +23,12 @@ ODD_NAMES = (
     b"trailing dots...",
 )
 
+
+def odd_path(rng: Rng, folder: Path, suffix: str) -> Path:
+    """Return a path in `folder` with one of the names."""
+    return folder / (os.fsdecode(ODD_NAMES[int(rng.integers(len(ODD_NAMES)))]) + suffix)
+
+
 SKIP_AS_ROOT = "root may read everything" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
 
 

@@ -30,7 +30,7 @@ from tests.faults.judge import try_case
 LIMIT_S = 60  # a case takes less than one even on a busy machine
 _START_S = 60  # for the first one, libraries are read
 _MOST_BYTES = 12 * 2**30  # what is asked for beyond that is refused, as on a smaller machine
-SHARES = {"images": 4}  # of the cases
+SHARES = {"images": 4, "models": 3, "films": 3}  # of the cases
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def choose(cases: int, only: str | None) -> list[tuple[str, int]]:
 def try_number(family: str, seed: int, number: int, folder: Path) -> Verdict:
     """Make and try one case in this process, its files below `folder`."""
     kind = ""
+    os.environ["SGT_MODELS"] = str(folder / "models")
     try:
         case = make_case(family, seed, number, folder)
         kind = case.kind
@@ -165,15 +166,13 @@ def _work(requests: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     for category in (UserWarning, RuntimeWarning, ResourceWarning):  # each time, not once for each line
         warnings.simplefilter("always", category)
-    with tempfile.TemporaryDirectory(prefix="sgt-soak-") as models:
-        os.environ["SGT_MODELS"] = models
-        while True:
-            try:
-                family, seed, number = requests.recv()
-            except EOFError:
-                return
-            with tempfile.TemporaryDirectory(prefix="sgt-case-") as folder:
-                requests.send(try_number(family, seed, number, Path(folder)))
+    while True:
+        try:
+            family, seed, number = requests.recv()
+        except EOFError:
+            return
+        with tempfile.TemporaryDirectory(prefix="sgt-case-") as folder:
+            requests.send(try_number(family, seed, number, Path(folder)))
 
 
 # What a person sees ---------------------------------------------------------------------------------------

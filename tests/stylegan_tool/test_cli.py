@@ -105,7 +105,7 @@ def test_the_one_named_picture_unreadable_is_3(both_ways: Path, in_folder: Path)
 def test_an_interrupt_is_130(
     both_ways: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> np.ndarray:
+    def interrupt(*_: object, **__: object) -> np.ndarray:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stylegan_tool.stylize.Stylizer.__call__", interrupt)

@@ -2,14 +2,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from onnx import helper
 
 from stylegan_tool import session as session_module
-from stylegan_tool.errors import ComputeError, MissingError, ModelError
-from stylegan_tool.session import PROVIDERS, Session, choose_provider, probe_provider, read_model_info
+from stylegan_tool.errors import ComputeError, MissingError, ModelError, UsageError
+from stylegan_tool.pixel_graph import PAINTED, SUM
+from stylegan_tool.providers import PROVIDERS
+from stylegan_tool.session import Session, choose_provider, probe_provider, read_model_info
 from tests.models import RED, make_info, write_colour_model, write_graph
 
 NO_DRIVER = "no NVIDIA driver"
@@ -22,7 +26,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: NO_DRIVER)
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: NO_DRIVER)
 
 
 def _with_providers(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -59,7 +63,7 @@ def test_require_gpu_does_not_fall_back(model: Path, provider: str) -> None:
 
 
 def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
     _with_providers(monkeypatch, "tensorrt", "cuda", "cpu")
     assert choose_provider("auto").name == "cuda"
     assert choose_provider("tensorrt").name == "tensorrt"
@@ -68,7 +72,7 @@ def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_gpu_that_the_runtime_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
     _with_providers(monkeypatch, "cpu")
     choice = choose_provider("auto")
     assert choice.name == "cpu"
@@ -83,7 +87,7 @@ def test_a_provider_that_does_not_load_is_said(
     model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """ONNX Runtime goes on with the CPU by itself, after red lines that nobody should see."""
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda: None)
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
     opened = Session(model, provider="cuda")
     assert opened.provider == "cpu"
     assert "CUDA did not load" in opened.note
@@ -91,6 +95,77 @@ def test_a_provider_that_does_not_load_is_said(
     with pytest.raises(MissingError):
         Session(model, provider="cuda", require_gpu=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_tensorrt_that_does_not_load_leaves_it_to_cuda(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = SimpleNamespace(get_providers=lambda: [PROVIDERS["cuda"], PROVIDERS["cpu"]])
+    devices = []
+
+    def bind(session: object, device: tuple[str, int]) -> object:
+        devices.append(device)
+        return session
+
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
+    _with_providers(monkeypatch, "tensorrt", "cuda", "cpu")
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *args, **options: loaded)
+    monkeypatch.setattr(session_module, "BoundEngine", bind)
+    opened = Session(model, provider="tensorrt", device_id=1)
+    assert (opened.provider, opened.label, opened.on_gpu) == ("cuda", "CUDA", True)
+    assert opened.note == "TensorRT did not load (see `sgt doctor`); running on CUDA"
+    assert devices == [("cuda", 1)]
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_a_numbered_device_that_is_not_there_is_said(model: Path) -> None:
+    assert Session(model, device_id=1).note == f"--device-id 1: {NO_DRIVER}; running on the CPU"
+    for provider in ("cpu", "openvino", "coreml"):
+        with pytest.raises(UsageError, match=f"--provider {provider} takes none"):
+            Session(model, provider=provider, device_id=0)
+
+
+def test_a_number_beyond_the_last_gpu_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than a night on the CPU."""
+    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: "only 2" if device_id > 1 else None)
+    with pytest.raises(MissingError, match="--device-id 2: only 2"):
+        Session(model, device_id=2)
+
+
+def test_what_runs_on_bound_memory_is_a_copy_of_its_own(model: Path, tmp_path: Path) -> None:
+    node = helper.make_node("Neg", ["image"], ["stylized"])
+    session = Session(write_graph(tmp_path / "neg.onnx", [node], {}, make_info("A2B")), provider="cpu")
+    given = [np.full((n, 3, 4, side), value, np.float32) for n, side, value in [(1, 5, 1), (1, 5, 2), (2, 3, 3)]]
+    results = [session.run(batch) for batch in (*given, given[0])]
+    for batch, result in zip((*given, given[0]), results, strict=True):
+        assert np.array_equal(result, -batch)
+    assert given[0].max() == 1  # what was given is not written to
+
+
+def test_memory_is_bound_once_for_a_size(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound: list[str] = []
+    right = ort.IOBinding.bind_output
+
+    def bind(binding: object, name: str, *device: object) -> None:
+        bound.append(name)
+        right(binding, name, *device)
+
+    monkeypatch.setattr("onnxruntime.IOBinding.bind_output", bind)
+    session = Session(model, provider="cpu")
+    for side in (4, 4, 4, 6, 6):
+        session.run_pixels([np.zeros((side, side, 3), np.uint8)])
+    assert bound == [PAINTED, SUM] * 2
+
+
+def test_a_failed_run_leaves_the_next_one_right(tmp_path: Path) -> None:
+    node = helper.make_node("Add", ["image", "wide"], ["stylized"])
+    path = write_graph(tmp_path / "odd.onnx", [node], {"wide": np.ones((1, 3, 1, 5), np.float32)}, make_info("A2B"))
+    session = Session(path, provider="cpu")
+    for side, is_right in ((5, True), (4, False), (4, False), (5, True)):
+        batch = np.zeros((1, 3, 2, side), np.float32)
+        if is_right:
+            assert session.run(batch).min() == 1
+        else:
+            with pytest.raises(ComputeError):
+                session.run(batch)
 
 
 @pytest.mark.parametrize("channels", [1, 4])

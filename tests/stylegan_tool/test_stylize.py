@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,7 +18,7 @@ from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Image, to_batch, to_image
 from stylegan_tool.session import Part, Session
 from stylegan_tool.stylize import Stylizer, pad_image
-from tests.models import RED, make_info, write_blur_model, write_colour_model, write_graph
+from tests.models import RED, make_info, write_blur_model, write_colour_model, write_graph, write_nan_model
 from tests.networks import truth_of, write_generator
 
 OFF = TileOption("off")
@@ -275,11 +277,99 @@ def test_too_small_tiles_are_a_usage_error(blur: Session) -> None:
         Stylizer(blur, TileOption("fixed", 16))(np.zeros((400, 400, 3), np.uint8))
 
 
-def test_nan_is_a_compute_error(tmp_path: Path, noise_image: NDArray[np.uint8]) -> None:
-    node = helper.make_node("Add", ["image", "nan"], ["stylized"])
-    path = write_graph(tmp_path / "nan.onnx", [node], {"nan": np.array(np.nan, np.float32)}, make_info("A2B"))
-    with pytest.raises(ComputeError, match="no finite numbers"):
-        Stylizer(Session(path, provider="cpu"), OFF)(noise_image)
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on a GPU is done as there: untiled, in batches, 8 bits converted in the graph; but by the CPU."""
+    monkeypatch.setattr(Session, "on_gpu", True)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_batch_gives_what_its_pictures_give(net: Session, dtype: type[np.uint8] | type[np.uint16]) -> None:
+    images = [random_image(67, 90, dtype)[:, :: 1 - 2 * (i % 2)] // cast("np.uint8", i + 1) for i in range(5)]
+    stylizer = Stylizer(net, TileOption("auto"))
+    together = stylizer.batch(images)
+    for image, result in zip(images, together, strict=True):
+        assert (result.shape, result.dtype) == (image.shape, image.dtype)
+        assert np.array_equal(result, stylizer(image))
+    # And by another way: the stages with statistics in float64.
+    tiled = Stylizer(net, TileOption("fixed", 64))(images[2])
+    assert np.abs(tiled.astype(int) - together[2]).max() <= (1 if dtype == np.uint8 else 64)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_batch_is_one_run_where_it_can_be(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    right = Session.run_pixels
+
+    def count(self: Session, images: Sequence[Image]) -> list[Image]:
+        runs.append(len(images))
+        if len(images) > 4:
+            raise MemoryShortError("out of memory")
+        return right(self, images)
+
+    monkeypatch.setattr(Session, "run_pixels", count)
+    stylizer = Stylizer(net, TileOption("auto"))
+    image, other = random_image(64, 64), random_image(64, 72)
+    for images in ([image] * 4, [image, other], [image] * 6):
+        assert len(stylizer.batch(images)) == len(images)
+    assert runs == [4, *[1] * 2, 6, *[1] * 6]
+    assert stylizer.batch_size(64, 64) == 3  # from then on
+    assert stylizer.batch([]) == []
+
+
+def test_batches_are_what_memory_and_sense_allow(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Stylizer(net, TileOption("auto")).batch_size(64, 64) == 1  # the CPU gains nothing
+    monkeypatch.setattr(Session, "on_gpu", True)
+    monkeypatch.setattr(Session, "device_bytes", 2**30)
+    stylizer = Stylizer(net, TileOption("auto"))
+    assert stylizer.batch_size(256, 256) == 16
+    assert stylizer.batch_size(720, 1280) == 4
+    assert stylizer.batch_size(1080, 1920) == 2
+    assert stylizer.batch_size(4320, 7680) == 1
+    assert Stylizer(net, TileOption("fixed", 128)).batch_size(256, 256) == 1  # tiles
+    monkeypatch.setattr(Session, "device_bytes", 2**24)
+    assert Stylizer(net, TileOption("auto")).batch_size(128, 128) == 6
+    monkeypatch.setattr(net, "info", replace(net.info, schema=0))
+    assert stylizer.batch_size(256, 256) == 1  # somebody else's may mix pictures
+
+
+def test_a_gpu_runs_untiled_what_fits_its_own_memory(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "on_gpu", True)
+    stylizer = Stylizer(net, TileOption("auto"), memory_bytes=2**25)
+    assert stylizer._method(800, 1000) == "exact"
+    monkeypatch.setattr(net, "device_bytes", 2**28)
+    assert stylizer._method(800, 1000) == "plain"
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_nan_is_a_compute_error_that_names_model_and_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_gpu: bool, dtype: type[np.uint8] | type[np.uint16]
+) -> None:
+    """In any of the ways that pictures take."""
+    monkeypatch.setattr(Session, "on_gpu", on_gpu)
+    session = Session(write_nan_model(tmp_path / "nan.onnx", make_info("A2B")), provider="cpu")
+    right = random_image(40, 48, dtype) // cast("np.uint8", 2)
+    wrong = right.copy()
+    wrong[5, 5, 2] = np.iinfo(dtype).max
+    for tile in (OFF, TileOption("auto"), TileOption("fixed", 32)):
+        stylizer = Stylizer(session, tile)
+        with pytest.raises(ComputeError, match=r"^b\.png: nan\.onnx gave no finite numbers for 48x40") as caught:
+            stylizer.batch([right, wrong], names=["a.png", "b.png"])
+        assert "--provider cpu" in caught.value.hint
+        assert np.array_equal(stylizer(right), right)
+
+
+def test_a_picture_that_comes_out_blank_is_noted_once(tmp_path: Path, notes: list[str]) -> None:
+    path = write_colour_model(tmp_path / "red.onnx", RED, make_info("A2B"))
+    stylizer = Stylizer(Session(path, provider="cpu"), OFF, note=notes.append)
+    stylizer(np.full((40, 40, 3), 7, np.uint8), name="flat.png")
+    assert notes == []
+    for name in ("frame 3", "frame 4"):
+        stylizer(random_image(40, 40), name=name)
+    assert len(notes) == 1
+    assert "red.onnx makes one colour of frame 3" in notes[0]
 
 
 def test_a_model_that_shrinks_pictures_is_refused(tmp_path: Path, noise_image: NDArray[np.uint8]) -> None:

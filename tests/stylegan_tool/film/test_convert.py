@@ -1,8 +1,9 @@
 """Whole films, from one file to the other."""
 
+import os
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError
 from stylegan_tool.film.convert import check_target, convert_film
-from stylegan_tool.film.source import FilmInfo, read_film_info
+from stylegan_tool.film.making import Together
+from stylegan_tool.film.source import FilmInfo, look_at, read_film_info
+from stylegan_tool.image_files import Picture, write_picture
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import (
@@ -298,6 +301,30 @@ def test_awkward_names_and_one_pixel(tmp_path: Path, name: str, monkeypatch: pyt
     assert (report.frames, report.width, report.height) == (2, 2, 2)
 
 
+# Several frames at once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_frames_go_to_the_model_together_and_repeated_ones_only_once(tmp_path: Path, most: int) -> None:
+    images = noise_images(11)
+    source = make_film(tmp_path / "in.mp4", [grey(60 + 10 * n) for n in range(11)], options={"bf": "0"})
+    damage(source, [4, 5])
+    groups: list[tuple[int, list[str]]] = []
+
+    def together(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
+        groups.append((len(images), list(names)))
+        return [255 - image for image in images]
+
+    report = convert_film(source, tmp_path / "out.mp4", identity, together=Together(together, most))
+    convert_film(source, tmp_path / "one.mp4", lambda image: 255 - image)
+    assert report.frames == len(images)
+    assert max(size for size, _ in groups) == min(most, 9)
+    computed = [name for _, names in groups for name in names]
+    assert computed == [f"frame {n + 1}" for n in range(11) if n not in {4, 5}]
+    for one, other in zip(decode(tmp_path / "out.mp4"), decode(tmp_path / "one.mp4"), strict=True):
+        assert np.array_equal(planes(one)[0], planes(other)[0])
+
+
 # All or nothing -------------------------------------------------------------------------------------------
 
 
@@ -492,3 +519,26 @@ def test_film_info(tmp_path: Path) -> None:
 def test_film_info_where_the_header_says_nothing() -> None:
     info = read_film_info(real("webm_vp9_opus_no_duration.webm"))
     assert (info.frames, info.duration_s, info.codec) == (None, None, "vp9")
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda path: path.unlink(), "what is between them is missing", id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), "is empty", id="empty"),
+        pytest.param(_make_pipe, "no ordinary file", id="a pipe"),
+    ],
+)
+def test_numbered_pictures_of_which_one_would_end_the_film_are_refused(
+    tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    for number in range(5):
+        write_picture(tmp_path / f"{number:02d}.png", Picture(np.full((16, 24, 3), 40 * number, np.uint8)))
+    spoil(tmp_path / "02.png")
+    with pytest.raises(InputError, match=message):
+        look_at(tmp_path / "%02d.png")

@@ -16,7 +16,8 @@ from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.image_files import read_picture
-from tests.models import make_info, write_blur_model
+from stylegan_tool.session import Session
+from tests.models import RED, make_info, write_blur_model, write_colour_model, write_nan_model
 
 N_PICTURES = 24
 
@@ -234,3 +235,28 @@ def test_bad_options_are_usage_errors(place: Path, capsys: pytest.CaptureFixture
         assert main(command(*more)) == 2
         assert more[0] in capsys.readouterr().err
     assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_what_becomes_no_number_is_named_and_the_others_are_made(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_gpu: bool
+) -> None:
+    """In a batch, too, as on a GPU."""
+    monkeypatch.setattr(Session, "on_gpu", on_gpu)
+    write_nan_model(place / "A2B.onnx", make_info("A2B"))
+    source = np.random.default_rng(0).integers(0, 255, (N_PICTURES, 20, 30, 3), np.uint8)
+    source[5, 3, 4, 1] = 255
+    for i, image in enumerate(source):
+        PilImage.fromarray(image).save(place / "photos" / f"{i % 3}" / f"{i:02}.png")
+    assert main(command()) == 6
+    said = capsys.readouterr().err
+    name = str(Path("photos", "2", "05.png"))
+    assert f"failed: {name}: A2B.onnx gave no finite numbers for 32x20 pixels" in said
+    assert len(snapshot(place / "out")) == N_PICTURES - 1
+    assert (read_picture(place / "out" / "0" / "06.png").image == source[6]).all()
+
+
+def test_a_model_that_makes_pictures_blank_is_noted_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_colour_model(place / "A2B.onnx", RED, make_info("A2B"))
+    assert main(command()) == 0
+    assert capsys.readouterr().err.count(f"A2B.onnx makes one colour of {Path('photos', '0', '00.png')}") == 1

@@ -19,7 +19,7 @@ from stylegan_tool.options import Blend
 from stylegan_tool.pixels import Image
 
 
-def invert(images: Sequence[Image]) -> list[Image]:
+def invert(images: Sequence[Image], names: Sequence[str] = ()) -> list[Image]:
     return [~image for image in images]
 
 
@@ -60,7 +60,7 @@ def test_results_come_in_order_and_one_bad_file_does_not_stop_the_rest(tree: Pat
 def test_pictures_of_one_size_go_through_together(tree: Path, tmp_path: Path, at_once: int) -> None:
     seen: list[list[tuple[int, ...]]] = []
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         seen.append([image.shape for image in images])
         return invert(images)
 
@@ -80,7 +80,7 @@ def test_pictures_of_one_size_go_through_together(tree: Path, tmp_path: Path, at
 
 @pytest.mark.parametrize("error", [ComputeError("no finite numbers"), MemoryError()], ids=["compute", "memory"])
 def test_of_pictures_that_go_together_only_the_one_to_blame_fails(tree: Path, tmp_path: Path, error: Exception) -> None:
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         if any(image[0, 0, 0] == 10 for image in images):
             raise error
         return invert(images)
@@ -91,7 +91,7 @@ def test_of_pictures_that_go_together_only_the_one_to_blame_fails(tree: Path, tm
 
 
 def test_an_option_that_fits_no_picture_ends_the_run(tree: Path, tmp_path: Path) -> None:
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         raise UsageError("tiles too small")
 
     with pytest.raises(UsageError, match="tiles too small"):
@@ -116,7 +116,7 @@ def test_reading_stylising_and_writing_overlap(tree: Path, tmp_path: Path, monke
 
     calls = iter(range(9))
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         meet(abs(next(calls) - 1))
         return list(images)
 
@@ -173,7 +173,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(tree: Path, tmp
     out = tmp_path / "out"
     calls: list[Image] = []
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         calls.extend(images)
         return invert(images)
 
@@ -205,7 +205,7 @@ def test_a_result_that_somebody_changed_during_the_run_stays(tree: Path, tmp_pat
     out = tmp_path / "out"
     run_again(tree, out, Making(invert, made_with={"model": "one"}))
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         (out / "d.png").write_bytes(b"retouched by hand")
         return invert(images)
 
@@ -218,7 +218,7 @@ def test_a_result_that_somebody_changed_during_the_run_stays(tree: Path, tmp_pat
 def test_what_another_run_finished_meanwhile_is_no_failure(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         if not (out / "d.png").exists():
             write_picture(out / "d.png", Picture(~read_picture(tree / "d.png").image))  # it had no time for its record
         return invert(images)
@@ -232,7 +232,7 @@ def test_what_another_run_finished_meanwhile_is_no_failure(tree: Path, tmp_path:
 def test_what_another_run_makes_differently_is_not_replaced(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         if not (out / "d.png").exists():
             write_picture(out / "d.png", Picture(read_picture(tree / "d.png").image))
         return invert(images)
@@ -263,7 +263,7 @@ def test_a_picture_that_grows_while_it_is_read_fails(
 def test_a_folder_that_vanishes_ends_the_run_and_is_not_made_again(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def stylize(images: Sequence[Image]) -> list[Image]:
+    def stylize(images: Sequence[Image], names: Sequence[str]) -> list[Image]:
         if (out / "a" / "0.png").exists():
             out.rename(tmp_path / "elsewhere")
         return invert(images)
@@ -309,7 +309,7 @@ def test_colours_are_kept(tmp_path: Path) -> None:
     image = np.full((4, 6, 3), (150, 100, 50), np.uint8)
     (tmp_path / "in").mkdir()
     write_picture(tmp_path / "in" / "x.png", Picture(image))
-    making = Making(lambda images: [image + 40 for image in images], blend=Blend(keep_colour=True))
+    making = Making(lambda images, names: [image + 40 for image in images], blend=Blend(keep_colour=True))
     run(plan_jobs(tmp_path / "in", tmp_path / "out"), making, tmp_path / "out")
     assert (read_picture(tmp_path / "out" / "x.png").image == (190, 140, 90)).all()
 
