@@ -42,6 +42,8 @@ def film_labels(source: Mapping[str, str]) -> dict[str, str]:
         name = key.lower()
         if name in _OF_THE_FILE or name == "timecode" or name.startswith("_statistics"):
             continue
+        if name == "creation_time" and value.startswith("1970-01-01"):  # MP4's zero: nobody said when
+            continue
         if doubled is None or source.get(doubled[1]) != value:
             kept[key] = value
     return kept

@@ -327,7 +327,7 @@ def test_sound_encoded_anew_ends_with_the_window_to_the_sample(tmp_path: Path, s
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "text"), [("in.mkv", "aac", "srt"), ("in.mp4", "aac", "mov_text"), ("in.ts", "mp2", None)]
+    ("name", "codec", "text"), [("in.mkv", "mp2", "srt"), ("in.mp4", "mp2", "mov_text"), ("in.ts", "mp2", None)]
 )
 def test_a_window_late_in_a_long_film_is_sought_and_in_step(
     tmp_path: Path, name: str, codec: str, text: str | None
@@ -353,6 +353,16 @@ def test_a_window_late_in_a_long_film_is_sought_and_in_step(
     assert 4.9 < after[-1][0] < 5
     if text:
         assert lines_of(target) == [[(0, 1000, "long"), (2000, 4000, "short")]]
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
+def test_uncompressed_sound_stays_as_it_is(tmp_path: Path, codec: str, suffix: str) -> None:
+    source = make_rich(tmp_path / "in.mkv", sound=[codec], rate=44100, seconds=1, parts_s=[(0, 1.2)])
+    report = convert(source, tmp_path / f"out{suffix}")
+    assert not report.notes
+    (before,), (after,) = sound_of(source), sound_of(tmp_path / f"out{suffix}")
+    assert b"".join(data for _, data in after) == b"".join(data for _, data in before)
 
 
 def test_late_and_long_sound_keeps_its_times(tmp_path: Path) -> None:
