@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 
 
 def images(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder with all below it.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder, or a file name for one picture.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", readable=False, help="A picture, or a folder with all below it.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", readable=False, help="A folder, or a file name for one picture.")
+    ],
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,
