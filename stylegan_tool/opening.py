@@ -17,6 +17,7 @@ def open_model(
     say: Callable[[str], None],
     device_id: int | None = None,
     inputs: Sequence[str] = (),
+    where: str = "",
 ) -> Session:
     """Return the opened model after saying 'photo -> vangogh (A2B), model vangogh (bundled), CPU'.
 
@@ -24,6 +25,7 @@ def open_model(
 
     Args:
         inputs: values of inputs beside the picture, NAME=VALUE.
+        where: what to say instead of the provider's name, where the model is only looked at here.
 
     Raises:
         ModelError, UsageError: see models.choose_model.
@@ -33,7 +35,7 @@ def open_model(
     session = Session(
         model.path, provider=provider, device_id=device_id, require_gpu=require_gpu, inputs=parse_inputs(inputs)
     )
-    say(f"{model.describe()}, {session.label}")
+    say(f"{model.describe()}, {where or session.label}")
     if session.reading and not model.info.schema:
         say(f"taken as {session.reading}; if colours are wrong: sgt models add --help")
     if session.note:

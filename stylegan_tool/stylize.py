@@ -238,6 +238,11 @@ class Stylizer:
         room = self._plain_bytes // estimate_bytes(height, width, self.session.info)
         return max(1, min(self._most_together, BATCH_PIXELS // (height * width), room))
 
+    @property
+    def asked_bytes(self) -> int | None:
+        """What may be used, as it was asked for; None: to be found out."""
+        return self._asked_bytes
+
     def limit_memory(self, size: int | None) -> int:
         """Use at most `size` bytes from now on (None: half of what is free now), and return how many.
 

@@ -36,8 +36,10 @@ ONLY_IN = {
         "convert.py",
         "making.py",
         "plan.py",
+        "shots.py",
         "store.py",
     },
+    "ray": {"connection.py"},
     "rich": {"progress.py"},
 }
 

@@ -1,9 +1,11 @@
 """`sgt images`."""
 
 from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -17,21 +19,25 @@ from stylegan_tool.commands.model_options import (
     ModelOption,
     OverwriteOption,
     ProviderOption,
+    RayOption,
     RequireGpuOption,
     StrengthOption,
     TileStatsOption,
     TileTextOption,
     ToOption,
+    refuse_beside_ray,
 )
 
 if TYPE_CHECKING:
-    from stylegan_tool.folder.making import Making
+    from stylegan_tool.folder.making import Making, Result
     from stylegan_tool.folder.plan import Job
     from stylegan_tool.folder.report import Report
     from stylegan_tool.options import Blend
     from stylegan_tool.pixels import Image
     from stylegan_tool.session import Session
     from stylegan_tool.stylize import Stylizer
+
+Run: TypeAlias = "Callable[[list[Job]], Generator[Result, None, None]]"  # does jobs, here or elsewhere
 
 
 def images(
@@ -68,6 +74,7 @@ def images(
     provider: ProviderOption = "auto",
     device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
+    ray: RayOption = None,
 ) -> None:
     """Stylise a picture or a folder tree.
 
@@ -82,7 +89,8 @@ def images(
     Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so. Typed again, the
     command for a folder does what is new or changed there, or was left undone.
     """
-    from stylegan_tool.folder.making import Making
+    from stylegan_tool.errors import UsageError
+    from stylegan_tool.folder.making import Making, run_jobs
     from stylegan_tool.folder.manifest import Manifest
     from stylegan_tool.folder.plan import plan_jobs, refuse_existing
     from stylegan_tool.folder.report import Report, check_report
@@ -98,17 +106,22 @@ def images(
     if report is not None:
         check_report(report, overwrite=overwrite)
     is_folder = source.is_dir()
+    if ray is not None:
+        refuse_beside_ray(plan=plan, verify=verify, device_id=device_id is not None)
+        if not is_folder:
+            raise UsageError(f"{source} is one picture, and --ray is for folders", hint="Leave --ray out.")
     with Manifest(target, part.file_name) if is_folder else nullcontext() as manifest:
         replaceable = refuse_existing(jobs, manifest, overwrite=overwrite)
         session = open_model(
             model,
             direction=direction,
             to=to,
-            provider=provider,
+            provider=provider if ray is None else "cpu",
             device_id=device_id,
-            require_gpu=require_gpu,
+            require_gpu=require_gpu and ray is None,
             say=say,
             inputs=input_ or (),
+            where=f"Ray at {ray}" if ray is not None else "",
         )
         stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
         if plan:
@@ -124,8 +137,25 @@ def images(
             overwrite=overwrite,
             verify=(lambda image: _verify(image, stylizer)) if verify else None,
         )
-        about = {"in": str(source), "out": str(target), "shard": str(part), "provider": session.label}
-        _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}))
+        run: Run = partial(run_jobs, making=making, folder=target if is_folder else jobs[0].target.parent)
+        if ray is not None:
+            from stylegan_tool.cluster.folder import run_jobs_on_cluster
+            from stylegan_tool.cluster.parcel import Parcel
+
+            parcel = Parcel.pack(stylizer, provider=provider, require_gpu=require_gpu, inputs=input_ or ())
+            run = partial(
+                run_jobs_on_cluster,
+                address=ray,
+                parcel=parcel,
+                making=making,
+                source=source,
+                folder=target,
+                part=part.file_name,
+                say=say,
+            )
+        about = {"in": str(source), "out": str(target), "shard": str(part)}
+        about["provider"] = session.label if ray is None else f"Ray at {ray}"
+        _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}), run)
 
 
 def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, memory: str | None) -> dict[str, Any]:
@@ -140,7 +170,7 @@ def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, me
     return {"model": digest, "style": session.info.style, **dataclasses.asdict(blend), "tiles": tiles}
 
 
-def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report") -> None:
+def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:
     """Do the jobs, say what comes of them, and raise if any failed."""
     from stylegan_tool.errors import PartialError
     from stylegan_tool.folder.making import already_done
@@ -158,7 +188,7 @@ def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Rep
         elif before:
             say(f"{before} of {len(jobs)} are done already")
         if before < len(jobs):
-            _do(jobs, making, target, report)
+            _do(jobs, making, target, report, run)
     failed = [result for result in report.results.values() if result.error is not None]
     if failed and len(jobs) == 1 and failed[0].error is not None:
         raise failed[0].error
@@ -169,20 +199,18 @@ def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Rep
         )
 
 
-def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report") -> None:
+def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:
     """Do the jobs that `report` has no results of, and add theirs."""
     import time
 
-    from stylegan_tool.folder.making import run_jobs
     from stylegan_tool.progress import Progress, format_duration, say
 
     left, started = [job for job in jobs if job.output not in report.results], time.monotonic()
-    folder = jobs[0].target.parent if making.manifest is None else target
     counts: Counter[str] = Counter()
     several: list[str] = []
     with Progress("stylising", len(jobs), "pictures", done=len(jobs) - len(left)) as progress:
         try:
-            with closing(run_jobs(left, making, folder)) as results:
+            with closing(run(left)) as results:
                 for result in results:
                     report.add(result)
                     counts[result.status] += 1

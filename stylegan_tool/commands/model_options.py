@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from stylegan_tool.errors import UsageError
 from stylegan_tool.model_info import Direction
 from stylegan_tool.options import Comparison, TileStatistics
 
@@ -55,6 +56,15 @@ InputOption: TypeAlias = Annotated[
         help="A further input of somebody else's model: numbers, one-hot:N, FILE.npy or MODEL.onnx:PICTURE.",
     ),
 ]
+RayOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Work on the machines of a Ray cluster: auto, HOST:PORT, or local, which is all GPUs of this machine. IN "
+        "and OUT must lie in a folder that all of them share.",
+    ),
+]
 OverwriteOption: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 CompareOption: TypeAlias = Annotated[
     Comparison | None,
@@ -66,3 +76,15 @@ StrengthOption: TypeAlias = Annotated[
 KeepColourOption: TypeAlias = Annotated[
     bool, typer.Option("--keep-colour", help="Brightness from the result, colour from the source.")
 ]
+
+
+def refuse_beside_ray(**given: object) -> None:
+    """Refuse options that make no sense on a cluster, by their names with '_' for '-'.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    for name, value in given.items():
+        if value:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} is not for --ray", hint=f"Leave one of the two out: {option} or --ray.")

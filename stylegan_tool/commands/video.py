@@ -17,14 +17,17 @@ from stylegan_tool.commands.model_options import (
     ModelOption,
     OverwriteOption,
     ProviderOption,
+    RayOption,
     RequireGpuOption,
     StrengthOption,
     TileStatsOption,
     TileTextOption,
     ToOption,
+    refuse_beside_ray,
 )
 
 if TYPE_CHECKING:
+    from stylegan_tool.cluster.film import FilmOnCluster
     from stylegan_tool.film.convert import FilmReport
     from stylegan_tool.options import FilmOptions
     from stylegan_tool.session import Session
@@ -97,6 +100,7 @@ def video(
     provider: ProviderOption = "auto",
     device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
+    ray: RayOption = None,
 ) -> None:
     """Stylise a film; its sound is kept.
 
@@ -130,6 +134,8 @@ def video(
     tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
     steadiness = choose_strength(SteadyOption.parse(steady))
     check_target(source, target, overwrite=overwrite)
+    if ray is not None:
+        refuse_beside_ray(report=report, device_id=device_id is not None)
     if report is not None:
         check_report(report, overwrite=overwrite)
     _check_film(source, target, options)
@@ -137,20 +143,25 @@ def video(
         model,
         direction=direction,
         to=to,
-        provider=provider,
+        provider=provider if ray is None else "cpu",
         device_id=device_id,
-        require_gpu=require_gpu,
+        require_gpu=require_gpu and ray is None,
         say=say,
         inputs=input_ or (),
+        where=f"Ray at {ray}" if ray is not None else "",
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
-    made_with = {
-        **_describe_model(session),
-        "inputs": input_,
-        "tiles": [tile, tile_stats],
-        "memory": memory,
-    }
-    made = _make(source, target, stylizer, options, steadiness, made_with, report=report, overwrite=overwrite)
+    made_with = {**_describe_model(session), "inputs": input_, "tiles": [tile, tile_stats], "memory": memory}
+    if ray is None:
+        made = _make(source, target, stylizer, options, steadiness, made_with, report=report, overwrite=overwrite)
+    else:
+        from stylegan_tool.cluster.film import film_cluster
+        from stylegan_tool.cluster.parcel import Parcel
+
+        parcel = Parcel.pack(stylizer, provider=provider, require_gpu=require_gpu, inputs=input_ or ())
+        with film_cluster(ray, parcel, source=source, target=target, say=say) as cluster:
+            made_with["provider"] = cluster.label
+            made = _make(source, target, cluster, options, steadiness, made_with, report=None, overwrite=overwrite)
     _check_whole(made, source, target)
 
 
@@ -176,7 +187,7 @@ def _describe_model(session: "Session") -> dict[str, object]:
 def _make(
     source: Path,
     target: Path,
-    stylizer: "Stylizer",
+    stylizer: "Stylizer | FilmOnCluster",
     options: "FilmOptions",
     steady: float,
     made_with: dict[str, object],
@@ -192,6 +203,7 @@ def _make(
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import describe, write_report
     from stylegan_tool.progress import Progress, format_duration, say
+    from stylegan_tool.stylize import Stylizer
 
     meter = FlickerMeter() if report is not None else None
     started = time.monotonic()
@@ -207,7 +219,7 @@ def _make(
             source,
             target,
             stylizer,
-            together=Together(stylizer.batch, stylizer.most_at_once),
+            together=Together(stylizer.batch, stylizer.most_at_once) if isinstance(stylizer, Stylizer) else None,
             options=options,
             steady=steady,
             watch=meter.add if meter else None,
@@ -226,7 +238,7 @@ def _make(
         f"{made.frames} frames{before} of {made.width}x{made.height}, {sound}, {speed}: {target}",
     ):
         say(line)
-    if report is not None and meter is not None:
+    if report is not None and meter is not None and isinstance(stylizer, Stylizer):
         info = stylizer.session.info
         labels = {"film": source.name, "model": f"{info.style} {stylizer.session.path.name}".strip()}
         paths = write_report(report, meter.flicker, **labels, strength=steady, overwrite=overwrite)

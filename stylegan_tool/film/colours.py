@@ -202,8 +202,13 @@ class ImageReader:
         was_resized: a frame of another size has been met.
     """
 
-    def __init__(self, first: VideoFrame, path: Path, codec: str | None = None) -> None:
+    def __init__(
+        self, first: VideoFrame, path: Path, codec: str | None = None, size: tuple[int, int] | None = None
+    ) -> None:
         """Take the film's first frame, `path` for messages, and the codec's canonical name (h264, vp9...) if known.
+
+        Args:
+            size: width and height as displayed, where `first` is not the film's first frame.
 
         Raises:
             InputError: see `read`.
@@ -219,6 +224,8 @@ class ImageReader:
         with self._errors(first):
             self._mark = _SitingMark() if _needs_siting(first, codec) else None
         self._stored = (first.width, first.height)
+        if size is not None:
+            self._stored = (size[1], size[0]) if self.orientation.transpose else size
         self.width, self.height = self._stored[:: -1 if self.orientation.transpose else 1]
 
     def read(self, frame: VideoFrame) -> tuple[Image, Plane | None]:

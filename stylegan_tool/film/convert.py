@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
@@ -17,7 +17,6 @@ from stylegan_tool.film.joining import join
 from stylegan_tool.film.making import (
     LEAST_FRAMES,
     MOST_FRAMES,
-    Making,
     Stylize,
     Together,
     Watch,
@@ -25,7 +24,8 @@ from stylegan_tool.film.making import (
     total_damage,
 )
 from stylegan_tool.film.plan import Encoding, Window
-from stylegan_tool.film.source import FilmReader, Look, input_errors, is_sequence, list_sequence, look_at
+from stylegan_tool.film.shots import FilmPlan
+from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore
 from stylegan_tool.options import FilmOptions
 
@@ -57,6 +57,13 @@ class Start:
 
     frames: int | None
     kept: int
+
+
+class Elsewhere(Protocol):
+    """What makes a film's segments on other machines."""
+
+    def make(self, plan: FilmPlan, store: SegmentStore, on_frame: Callable[[], None]) -> None:
+        """Make all segments in the store's folder; call `on_frame` once for each frame that is new."""
 
 
 def _nothing(*_: object) -> None:
@@ -103,7 +110,7 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
 def convert_film(
     source: Path,
     target: Path,
-    stylize: Stylize,
+    stylize: Stylize | Elsewhere,
     *,
     together: Together | None = None,
     options: FilmOptions | None = None,
@@ -121,7 +128,8 @@ def convert_film(
     error or a stop is kept in a folder beside it, and the next call with the same arguments goes on from there.
 
     Args:
-        stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread.
+        stylize: takes and returns uint8 or uint16 (H,W,3) RGB of one size, frame by frame; called in one thread. Or
+            what does so on other machines; then nothing is watched.
         together: does the same for several frames at once, and is then called instead.
         steady: strength from 0 to 1, see steady.py.
         watch: called for every frame with source, its stylised picture and the steady one.
@@ -145,19 +153,23 @@ def convert_film(
     with SegmentStore(target, job, afresh=overwrite or made_with is None) as store:
         found = find_out(store.found) if find_out is not None else {}
         store.begin(found)
-        kept = store.place.frames if store.place is not None else 0
+        kept = sum(store.numbers().values())
         on_start(Start(_count_frames(look, window), kept))
-        reader = FilmReader(source, look, window, sequence_rate=options.sequence_rate, after=store.place)
-        making = Making(encoding, together or Together.one_by_one(stylize), steady, options.blend, watch)
+        plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
         try:
-            with reader:
-                make_segments(reader, store, making, on_frame)
+            if callable(stylize):
+                making = plan.making(together or Together.one_by_one(stylize), watch)
+                for _ in make_segments(plan.open_reader, store, making, on_frame):
+                    pass
+            else:
+                stylize.make(plan, store, on_frame)
+                store.load()
             if not store.kept:
                 raise _no_frames(source, options)
             notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
         except BaseException:
             if made_with is None:
-                store.kept.clear()
+                store.remove()
             raise
         frames = sum(len(one.segment.pts) for one in store.kept)
         damage = total_damage(store.kept)

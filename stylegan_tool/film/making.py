@@ -6,7 +6,7 @@ What begins at a cut depends on nothing before it.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Any, Literal, Protocol
@@ -19,7 +19,7 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.film.plan import Encoding, Segment
 from stylegan_tool.film.segment_writer import SegmentWriter
 from stylegan_tool.film.source import FilmFrame, FilmReader, Place
-from stylegan_tool.film.store import Kept, SegmentStore
+from stylegan_tool.film.store import Kept, SegmentRun
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import ahead
 from stylegan_tool.pixels import Image
@@ -168,45 +168,80 @@ class Making:
     watch: Watch | None = None
 
 
-def make_segments(reader: FilmReader, store: SegmentStore, making: Making, on_frame: Callable[[], None]) -> None:
-    """Make all segments that `store` still lacks; `reader` begins at the store's place.
+def make_segments(
+    open_reader: Callable[[Place | None], FilmReader],
+    run: SegmentRun,
+    making: Making,
+    on_frame: Callable[[], None],
+    *,
+    end: int | None = None,
+) -> Iterator[Kept]:
+    """Make all segments that `run` still lacks, and yield each when it is kept; those of others, too, in between.
 
-    `on_frame` is called once for each frame that is encoded.
+    Args:
+        open_reader: opens the film to go on after a place.
+        on_frame: called once for each frame that is encoded.
+        end: number of the frame before which the run ends, which begins a scene (or is not steady); None: to the end.
 
     Raises:
-        InputError, OutputError: reading or writing fails; what is in the store stays there.
+        InputError, OutputError: reading or writing fails; what is in the run stays there.
     """
-    frames = ahead(iter(reader))
-    items = ahead(follow(frames, store.place, cuts_only=making.steady == 0), depth=max(2, making.together.most))
+    goes_on = not run.is_complete
+    while goes_on:
+        with open_reader(run.place) as reader:
+            goes_on = yield from _make_until_adopted(reader, run, making, on_frame, end)
+        goes_on = goes_on and not run.is_complete
+
+
+def _make_until_adopted(
+    reader: FilmReader, run: SegmentRun, making: Making, on_frame: Callable[[], None], end: int | None
+) -> Generator[Kept, None, bool]:
+    """Make segments up to the end, or up to those that others have made; True if it is the latter."""
+    frames = ahead(_until(end, iter(reader)))
+    items = ahead(follow(frames, run.place, cuts_only=making.steady == 0), depth=max(2, making.together.most))
     results: Generator[_Item, None, None] = ahead(stylized(items, making.together))
     if making.steady or making.watch:
-        results = ahead(steadied(results, making.steady, store.read_state(), making.watch))
-    with closing(_Encoder(store, making, reader)) as encoder:
+        results = ahead(steadied(results, making.steady, run.read_state(), making.watch))
+    with closing(_Encoder(run, making, reader)) as encoder:
         try:
             for item in results:
+                if item.border and (kept := encoder.end(item.state)):
+                    yield kept
+                if item.border == "cut" and (adopted := run.adopt(item.frame.pts)):
+                    yield from adopted
+                    return True
                 encoder.write(item)
                 on_frame()
-            encoder.finish()
+            if kept := encoder.finish():
+                yield kept
         finally:
             results.close()  # the last one first: its thread may be waiting in the one before
             items.close()
             frames.close()
+    return False
+
+
+def _until(end: int | None, frames: Iterator[FilmFrame]) -> Iterator[FilmFrame]:
+    """Yield the frames before number `end`, and read none beyond: damage there belongs to others."""
+    for frame in frames:
+        yield frame
+        if end is not None and frame.number + 1 >= end:
+            return
 
 
 class _Encoder:
     """Writes segment after segment."""
 
-    def __init__(self, store: SegmentStore, making: Making, reader: FilmReader) -> None:
-        self._store, self._making, self._reader = store, making, reader
+    def __init__(self, run: SegmentRun, making: Making, reader: FilmReader) -> None:
+        self._run, self._making, self._reader = run, making, reader
         self._writer: SegmentWriter | None = None
         self._pts: list[int] = []
         self._damage = self._last_duration = 0
 
     def write(self, item: _Item) -> None:
-        if item.border:
-            self._end(item.state)
+        """Encode a frame, as the first of a segment where none is begun."""
         if self._writer is None:
-            self._writer = SegmentWriter(self._store.path(len(self._store.kept)), self._making.encoding)
+            self._writer = SegmentWriter(self._run.part_path, self._making.encoding)
         frame, options = item.frame, self._making.blend
         alpha = None
         if frame.alpha is not None and self._making.encoding.has_alpha:
@@ -216,30 +251,34 @@ class _Encoder:
         self._damage += frame.damage
         self._last_duration = frame.duration
 
-    def finish(self) -> None:
+    def finish(self) -> Kept | None:
         """End the last segment; damage after the last frame is its."""
         self._damage += self._reader.damage
-        self._end({})
+        return self.end({})
 
-    def _end(self, state: Mapping[str, NDArray[Any]]) -> None:
+    def end(self, state: Mapping[str, NDArray[Any]]) -> Kept | None:
+        """Keep the segment that was begun, if any, with the steadier's `state` after it."""
         if self._writer is None:
-            return
+            return None
         info = self._writer.close()
-        path = self._store.path(len(self._store.kept))
+        path = self._run.part_path
         self._writer = None
         if info.frames != len(self._pts):
             raise OutputError(f"{path}: only {info.frames} of {len(self._pts)} frames arrived", hint="Check the disk.")
         segment = Segment(path, tuple(self._pts), info.delay)
         notes = tuple(self._reader.notes)
         kept = Kept(segment, self._damage, self._reader.even, notes, self._last_duration, bool(state))
-        self._store.add(kept, state)
+        self._run.add(kept, state)
         self._pts, self._damage = [], 0
+        return self._run.kept[-1]
 
     def close(self) -> None:
         """Let go of a segment that was not finished."""
         if self._writer is not None:
             self._writer.__exit__(RuntimeError, RuntimeError("stopped"), None)
             self._writer = None
+            with suppress(OSError):
+                self._run.part_path.unlink()
 
 
 def total_damage(kept: Sequence[Kept]) -> int:

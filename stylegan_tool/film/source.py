@@ -57,6 +57,11 @@ class FilmInfo:
     audio_tracks: int
     codec: str
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
 
 @dataclass(frozen=True)
 class Look:
@@ -452,7 +457,7 @@ class FilmReader:
                 self.damage, self._reached_s = 0, float("inf")
                 break
             if images is None:
-                images = ImageReader(frame, self._path, self._look.info.codec)
+                images = ImageReader(frame, self._path, self._look.info.codec, self._look.info.size)
             pts = self._time_of(frame)
             if pts is None:
                 continue
@@ -466,12 +471,16 @@ class FilmReader:
                 image, alpha = (last.image, last.alpha) if new is None and last is not None else images.read(frame)
                 duration = (frame.duration or 0) if new is not None else 0
                 last = FilmFrame(self._count(at), at, duration, image, alpha, self._take_damage())
+                if images.was_resized:
+                    self._note_once(
+                        "the film changes its size on the way; later pictures are scaled to the first one's"
+                    )
                 yield last
         for lost in self._take_lost(before=None):
             if last is not None and not self._passes_over(lost):
                 last = FilmFrame(self._count(lost), lost, 0, last.image, last.alpha, self._take_damage())
                 yield last
-        self._finish(images)
+        self._finish()
 
     def _passes_over(self, pts: int) -> bool:
         """Whether the frame at `pts` was made before."""
@@ -575,10 +584,8 @@ class FilmReader:
         after = self._last_pts
         return [pts for pts in due if after is not None and pts > after and pts != before]
 
-    def _finish(self, images: ImageReader | None) -> None:
+    def _finish(self) -> None:
         """Note what is known only at the end."""
-        if images is not None and images.was_resized:
-            self._note_once("the film changes its size on the way; later pictures are scaled to the first one's")
         end_s = _promised_end_s(self._container)
         if end_s is not None and self._reached_s < end_s - _CUT_SHORT_S:
             self.damage += 1

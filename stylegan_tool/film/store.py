@@ -6,6 +6,7 @@ For film.mp4 that is film.mp4.sgt/:
     00000.mkv        a segment (see plan.Segment); whole if 00000.json is there
     00000.json       its frames' pts and what is to be said of it
     00000.npz        what the next segment's first frame depends on, where that does not begin a scene
+    00001.….part     a segment being written
     lock             held, as the system does it, by the process that is at work
 
 A segment counts once its .json is there, which is written last and renamed into place: whatever ends the program, and
@@ -16,9 +17,10 @@ it would make the same frames, and goes on after the last segment. The finished 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -59,7 +61,142 @@ def kept_folder(target: Path) -> Path:
     return target.with_name(target.name + ".sgt")
 
 
-class SegmentStore:
+class SegmentRun:
+    """Segments of one film that follow each other in its folder: all of them, or those that one worker makes.
+
+    Args:
+        first, count: numbers of the segments, first <= number < first + count; None: to the end.
+        before: where in the film the first one begins; None is at its beginning.
+
+    Attributes:
+        folder: where they are.
+        kept: finished segments, in order, from `first` on.
+    """
+
+    def __init__(self, folder: Path, *, first: int = 0, count: int | None = None, before: Place | None = None) -> None:
+        self.folder = folder
+        self.first, self._before = first, before
+        self._end = None if count is None else first + count
+        self.kept: list[Kept] = []
+        self._token = uuid.uuid4().hex[:8]
+
+    @property
+    def place(self) -> Place | None:
+        """Where to go on; None at the film's beginning."""
+        if not self.kept:
+            return self._before
+        before, is_even = (self._before.frames, self._before.even) if self._before is not None else (0, True)
+        frames = before + sum(len(one.segment.pts) for one in self.kept)
+        return Place(frames, self.kept[-1].segment.pts[-1], is_even and all(one.even for one in self.kept))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing left to make; unknown, hence False, where the end is open."""
+        return self._next == self._end
+
+    @property
+    def _next(self) -> int:
+        return self.first + len(self.kept)
+
+    @property
+    def part_path(self) -> Path:
+        """Where the next segment is to be written. A worker that was given up may still be writing another one."""
+        return self.folder / f"{self._next:05d}.{self._token}.part"
+
+    def path(self, number: int) -> Path:
+        """Return where segment `number` is, once it is finished."""
+        return self.folder / f"{number:05d}.mkv"
+
+    def add(self, one: Kept, state: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the next segment, whose file is whole, with what the one after it depends on.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        number = self._next
+        with self._errors_told():
+            if one.has_state:
+                with self._state_path(number).open("wb") as file:
+                    np.savez(file, allow_pickle=False, **state)
+                    file.flush()
+                    os.fsync(file.fileno())
+            one = replace(one, segment=replace(one.segment, path=one.segment.path.replace(self.path(number))))
+            n_bytes = one.segment.path.stat().st_size
+        record = {
+            "pts": one.segment.pts,
+            "delay": one.segment.delay,
+            "bytes": n_bytes,
+            "damage": one.damage,
+            "even": one.even,
+            "notes": one.notes,
+            "last_duration": one.last_duration,
+            "has_state": one.has_state,
+        }
+        write_whole(self._record_path(number), json.dumps(record).encode(), overwrite=True)
+        self.kept.append(one)
+        with suppress(OSError):
+            self._state_path(number - 1).unlink()
+
+    def load(self) -> None:
+        """Take over the finished segments that follow the last one here."""
+        while not self.is_complete and (one := self._read(self._next)) is not None:
+            self.kept.append(one)
+        # The last one's state may be missing if a later segment is damaged; then one before it has to do.
+        while self.kept and self.kept[-1].has_state and not self._state_path(self._next - 1).exists():
+            self.kept.pop()
+
+    def adopt(self, first_pts: int) -> Sequence[Kept]:
+        """Take over, and return, what others have made from here on, if it begins at `first_pts`.
+
+        Only right where a scene begins: elsewhere the next segment depends on this one's state.
+        """
+        one = None if self.is_complete else self._read(self._next)
+        if one is None or one.segment.pts[0] != first_pts:
+            return ()
+        known = len(self.kept)
+        self.load()
+        return self.kept[known:]
+
+    def read_state(self) -> dict[str, NDArray[Any]]:
+        """Return what the segment after the last one depends on; empty if it begins a scene."""
+        path = self._state_path(self._next - 1)
+        if (self.kept and not self.kept[-1].has_state) or not path.exists():
+            return {}
+        with np.load(path) as state:
+            return dict(state)
+
+    def _read(self, number: int) -> Kept | None:
+        """Return segment `number` if it is whole."""
+        try:
+            record = json.loads(self._record_path(number).read_text(encoding="utf-8"))
+            if self.path(number).stat().st_size != record["bytes"]:
+                return None
+            segment = Segment(self.path(number), tuple(record["pts"]), record["delay"])
+            notes = tuple(record["notes"])
+            last_duration, has_state = record["last_duration"], record["has_state"]
+            return Kept(segment, record["damage"], record["even"], notes, last_duration, has_state)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _record_path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.json"
+
+    def _state_path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.npz"
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        """Turn what the system says into OutputError."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder} cannot be written: {error.strerror or error}",
+                hint=f"Check the space and the rights: df -h '{self.folder.parent}'",
+            ) from error
+
+
+class SegmentStore(SegmentRun):
     """The folder of one film at work; holds its lock while open.
 
     Args:
@@ -68,8 +205,6 @@ class SegmentStore:
         afresh: throw away what another job has left there.
 
     Attributes:
-        folder: where it is.
-        kept: finished segments, in order.
         found: what was found out when work began, and is to be the same when it goes on.
     """
 
@@ -80,8 +215,7 @@ class SegmentStore:
             OutputError: another process is at work on it; the folder holds another job, and not `afresh`; or it
                 cannot be written.
         """
-        self.folder = kept_folder(target)
-        self.kept: list[Kept] = []
+        super().__init__(kept_folder(target))
         self.found: dict[str, Any] = {}
         self._target = target
         self._job = json.loads(json.dumps({"version": _VERSION, **job}))
@@ -105,21 +239,13 @@ class SegmentStore:
     ) -> None:
         """Leave the folder for later if there is a segment in it."""
         self._lock.close()
-        if not self.kept:
+        if not self.numbers():
             self.remove()
 
     def remove(self) -> None:
         """Throw the folder away."""
         self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    @property
-    def place(self) -> Place | None:
-        """Where to go on; None at the beginning."""
-        if not self.kept:
-            return None
-        frames = sum(len(one.segment.pts) for one in self.kept)
-        return Place(frames, self.kept[-1].segment.pts[-1], all(one.even for one in self.kept))
 
     def begin(self, found: Mapping[str, Any]) -> None:
         """Write down the job, and what was found out, unless it is there already."""
@@ -128,53 +254,6 @@ class SegmentStore:
         self.found = dict(found)
         text = json.dumps({"job": self._job, "found": self.found}, indent=1, ensure_ascii=False)
         write_whole(self.folder / "job.json", text.encode(), overwrite=True)
-
-    def path(self, number: int) -> Path:
-        """Return where segment `number` is to be written."""
-        return self.folder / f"{number:05d}.mkv"
-
-    def add(self, one: Kept, state: Mapping[str, NDArray[Any]]) -> None:
-        """Keep the next segment, whose file is whole, with what the one after it depends on.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        number = len(self.kept)
-        with self._errors_told():
-            n_bytes = one.segment.path.stat().st_size
-        record = {
-            "pts": one.segment.pts,
-            "delay": one.segment.delay,
-            "bytes": n_bytes,
-            "damage": one.damage,
-            "even": one.even,
-            "notes": one.notes,
-            "last_duration": one.last_duration,
-            "has_state": one.has_state,
-        }
-        with self._errors_told():
-            if one.has_state:
-                with self._state_path(number).open("wb") as file:
-                    np.savez(file, allow_pickle=False, **state)
-                    file.flush()
-                    os.fsync(file.fileno())
-        write_whole(self._record_path(number), json.dumps(record).encode(), overwrite=True)
-        self.kept.append(one)
-        with suppress(OSError):
-            self._state_path(number - 1).unlink()
-
-    def read_state(self) -> dict[str, NDArray[Any]]:
-        """Return what the segment after the last one depends on; empty if it begins a scene."""
-        if not self.kept or not self.kept[-1].has_state:
-            return {}
-        with np.load(self._state_path(len(self.kept) - 1)) as state:
-            return dict(state)
-
-    def _record_path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.json"
-
-    def _state_path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.npz"
 
     def _take_lock(self) -> None:
         if not _lock(self._lock):
@@ -197,7 +276,7 @@ class SegmentStore:
             old, found = {}, {}  # stopped before there was anything to keep
         if old == self._job:
             self.found = found
-            self._load_segments()
+            self.load()
         elif old and self._record_path(0).exists() and not afresh:
             differs = ", ".join(sorted(key for key in {*old, *self._job} if old.get(key) != self._job.get(key)))
             raise OutputError(
@@ -205,43 +284,21 @@ class SegmentStore:
                 hint="Type the former command to go on with it, or add --overwrite to begin afresh.",
             )
         for path in self.folder.iterdir():
-            if path.name != "lock" and not self._is_needed(path):
+            if path.name != "lock" and not (old == self._job and self._is_needed(path)):
                 path.unlink()
-
-    def _load_segments(self) -> None:
-        while self._record_path(len(self.kept)).exists():
-            number = len(self.kept)
-            try:
-                record = json.loads(self._record_path(number).read_text(encoding="utf-8"))
-                if self.path(number).stat().st_size != record["bytes"]:
-                    break
-                segment = Segment(self.path(number), tuple(record["pts"]), record["delay"])
-                notes = tuple(record["notes"])
-                last_duration, has_state = record["last_duration"], record["has_state"]
-                self.kept.append(Kept(segment, record["damage"], record["even"], notes, last_duration, has_state))
-            except (OSError, ValueError, KeyError, TypeError):
-                break
-        # The last one's state may be missing if a later segment is damaged; then one before it has to do.
-        while self.kept and self.kept[-1].has_state and not self._state_path(len(self.kept) - 1).exists():
-            self.kept.pop()
 
     def _is_needed(self, path: Path) -> bool:
         if path.name == "job.json":
-            return bool(self.found)
-        number = int(path.stem) if path.stem.isdigit() else -1
-        last = len(self.kept) - 1
-        return 0 <= number <= last and (path.suffix in {".mkv", ".json"} or (path.suffix == ".npz" and number == last))
+            return True
+        # What follows a segment that is missing was made by other workers, and is adopted when its turn comes.
+        one = self._read(int(path.stem)) if path.stem.isdigit() else None
+        return one is not None and (path.suffix in {".mkv", ".json"} or (path.suffix == ".npz" and one.has_state))
 
-    @contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        """Turn what the system says into OutputError."""
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder} cannot be written: {error.strerror or error}",
-                hint=f"Check the space and the rights: df -h '{self.folder.parent}'",
-            ) from error
+    def numbers(self) -> dict[int, int]:
+        """Return how many frames each finished segment holds, by its number; those after a missing one, too."""
+        found = {int(path.stem): None for path in self.folder.glob("*.json") if path.stem.isdigit()}
+        segments = {number: self._read(number) for number in sorted(found)}
+        return {number: len(one.segment.pts) for number, one in segments.items() if one is not None}
 
 
 def _lock(file: IO[bytes]) -> bool:

@@ -1,0 +1,74 @@
+"""A film on a Ray cluster: shots at the same time, the frames of each in their order on one worker."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stylegan_tool.cluster.connection import Cluster, Crew, connect
+from stylegan_tool.cluster.parcel import Found, Parcel, Shared, agreed, shared, try_out
+from stylegan_tool.cluster.workers import FilmWork, FilmWorker, Search, search
+from stylegan_tool.errors import OutputError
+from stylegan_tool.film.shots import FilmPlan
+from stylegan_tool.film.store import SegmentStore
+
+
+@dataclass(frozen=True)
+class FilmOnCluster:
+    """Makes a film's segments on a cluster; see film.convert.Elsewhere."""
+
+    cluster: Cluster
+    crew: Crew
+    parcel: Parcel
+    share: Shared
+    found: Found
+
+    @property
+    def label(self) -> str:
+        """Where the model runs, for people; see Session."""
+        return self.found.label
+
+    def limit_memory(self, size: int | None) -> int:
+        """Return how many bytes each worker will use: `size`, or what the first one has found right."""
+        return size or self.found.memory_bytes
+
+    def make(self, plan: FilmPlan, store: SegmentStore, on_frame: Callable[[], None]) -> None:
+        """Make what the store lacks.
+
+        Raises:
+            SgtError: what a worker raises.
+            OutputError: segments that workers have made are not there.
+        """
+        known = store.numbers()
+        plan = replace(plan, source=plan.source.absolute())
+        parcel = replace(self.parcel, memory_bytes=store.found["memory_bytes"])
+        told = FilmWork(parcel, self.share, store.folder.absolute(), plan)
+        looking = [Search(plan, len(store.kept), store.place)]
+        with closing(self.cluster.run(self.crew, looking, FilmWorker, told, batch_size=1, search=search)) as made:
+            for number, frames in made:
+                if number not in known:
+                    known[number] = frames
+                    for _ in range(frames):
+                        on_frame()
+        if store.numbers() != known:
+            raise OutputError(
+                f"{store.folder} lacks segments that were made on other machines",
+                hint="Is it shared? Type the same command to make what is missing.",
+            )
+
+
+@contextmanager
+def film_cluster(
+    address: str, parcel: Parcel, *, source: Path, target: Path, say: Callable[[str], None]
+) -> Iterator[FilmOnCluster]:
+    """Connect to the cluster at `address`, and try the model out there.
+
+    Raises:
+        SgtError: see connection.connect and parcel.Shared.
+    """
+    with shared(source, target.parent) as share, connect(address, say) as cluster:
+        crew = cluster.plan_crew(wants_gpu=parcel.wants_gpu, require_gpu=parcel.require_gpu)
+        parcel = replace(parcel, workers_beside=crew.beside)
+        found = cluster.ask(crew, try_out, parcel, share)
+        say(f"{crew.describe()}, {found.label}")
+        yield FilmOnCluster(cluster, crew, agreed(parcel, found), share, found)
