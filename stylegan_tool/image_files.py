@@ -603,13 +603,56 @@ def _png_chunks(png: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview
 
 # --- 16-bit TIFF with more than one sample a pixel ------------------------------------------------
 
-_SHORT, _LONG = 3, 4
+_SHORT, _LONG, _LONG8 = 3, 4, 16
+_NUMBERS = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
+# Least and greatest value, predictor, kinds of extra samples and of numbers, XMP.
+_NOT_OF_WIDE_GREY = frozenset({280, 281, 317, 338, 339, 700})
+_MOST_ENTRIES = 65535  # of a directory; what a BigTIFF promises beyond is damage
 _PREDICTED_COMPRESSIONS = frozenset({5, 8, 32946, 34925, 50000})  # LZW, deflate twice, LZMA, Zstandard
 
 
 @dataclass(frozen=True)
+class _Form:
+    """How a TIFF writes its numbers: byte order, and the width of places and counts (BigTIFF has 8 bytes for them).
+
+    Attributes:
+        endian: struct's sign.
+        place: struct's letter of offsets and of counts in entries.
+    """
+
+    endian: str
+    place: str
+
+    @classmethod
+    def of(cls, head: bytes) -> "_Form | None":
+        """Read the first 4 bytes of a file; None if it is no TIFF."""
+        return {
+            b"II*\0": cls("<", "I"),
+            b"MM\0*": cls(">", "I"),
+            b"II+\0": cls("<", "Q"),  # Pillow knows no big-endian ones
+        }.get(head)
+
+    @property
+    def length(self) -> str:
+        """The directory's number of entries."""
+        return self.endian + ("H" if self.place == "I" else "Q")
+
+    @property
+    def value_bytes(self) -> int:
+        """What fits into an entry itself."""
+        return struct.calcsize(self.place)
+
+    def entry(self, tag: int, kind: int, *values: int) -> bytes:
+        """Return a directory entry with its few values inside."""
+        packed = struct.pack(f"{self.endian}{len(values)}{_NUMBERS[kind]}", *values)
+        return struct.pack(f"{self.endian}HH{self.place}", tag, kind, len(values)) + packed.ljust(
+            self.value_bytes, b"\0"
+        )
+
+
+@dataclass(frozen=True)
 class _Entry:
-    """One tag of a TIFF directory; `values` is empty unless they are SHORT or LONG."""
+    """One tag of a TIFF directory; `values` is empty unless they are whole numbers of 2, 4 or 8 bytes."""
 
     tag: int
     raw: bytes
@@ -623,13 +666,13 @@ def _read_deep_tiff(path: Path, file: IO[bytes]) -> Picture | None:
     all compressions of 16-bit grey. So the directory is rewritten in memory to promise grey that is 2, 3 or 4
     times as wide, and the samples are told apart afterwards.
     """
-    head = file.read(8)
-    endian = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
-    if endian is None:
+    form = _Form.of(file.read(4))
+    if form is None:
         return None
     with _damage_reported(path):
-        start = struct.unpack(endian + "I", head[4:])[0]
-        entries = _tiff_directory(file, endian, start)
+        file.seek(8 if form.place == "Q" else 4)
+        start = struct.unpack(form.endian + form.place, file.read(form.value_bytes))[0]
+        entries = _tiff_directory(file, form, start)
         tags = {entry.tag: entry.values for entry in entries}
         n_samples = _tiff_samples(tags)
         if not n_samples:
@@ -642,7 +685,7 @@ def _read_deep_tiff(path: Path, file: IO[bytes]) -> Picture | None:
         file.seek(0)
         changed = io.BytesIO(file.read())
         changed.seek(start)
-        changed.write(_as_wide_grey(entries, endian, n_samples))
+        changed.write(_as_wide_grey(entries, form, n_samples))
         changed.seek(0)
         opened = TiffImagePlugin.TiffImageFile(changed, "")
         opened.load()
@@ -657,22 +700,23 @@ def _read_deep_tiff(path: Path, file: IO[bytes]) -> Picture | None:
         return _finish(values, alpha, icc if _profile_space(icc) == "RGB" else None, exif, orientation)
 
 
-def _tiff_directory(file: IO[bytes], endian: str, start: int) -> list[_Entry]:
+def _tiff_directory(file: IO[bytes], form: _Form, start: int) -> list[_Entry]:
     file.seek(start)
-    (n_entries,) = struct.unpack(endian + "H", file.read(2))
-    raw = file.read(12 * n_entries)
+    (n_entries,) = struct.unpack(form.length, file.read(struct.calcsize(form.length)))
+    size = 4 + 2 * form.value_bytes
+    raw = file.read(size * min(n_entries, _MOST_ENTRIES))
     entries = []
-    for i in range(n_entries):
-        one = raw[12 * i : 12 * i + 12]
-        tag, kind, count = struct.unpack_from(endian + "HHI", one)
+    for i in range(min(n_entries, _MOST_ENTRIES)):
+        one = raw[size * i : size * (i + 1)]
+        tag, kind, count = struct.unpack_from(f"{form.endian}HH{form.place}", one)
         values: tuple[int, ...] = ()
-        if kind in (_SHORT, _LONG) and count <= 8:  # offsets and the like are longer, and not needed
-            size = count * (2 if kind == _SHORT else 4)
-            data = one[8:]
-            if size > 4:
-                file.seek(struct.unpack(endian + "I", data)[0])
-                data = file.read(size)
-            values = struct.unpack_from(f"{endian}{count}{'H' if kind == _SHORT else 'I'}", data)
+        if kind in _NUMBERS and count <= 8:  # offsets and the like are longer, and not needed
+            numbers = f"{form.endian}{count}{_NUMBERS[kind]}"
+            data = one[-form.value_bytes :]
+            if struct.calcsize(numbers) > form.value_bytes:
+                file.seek(struct.unpack(form.endian + form.place, data)[0])
+                data = file.read(struct.calcsize(numbers))
+            values = struct.unpack_from(numbers, data)
         entries.append(_Entry(tag, one, values))
     return entries
 
@@ -685,25 +729,17 @@ def _tiff_samples(tags: dict[int, tuple[int, ...]]) -> int:
     return n_samples if fits and whole and tags.get(256) and tags.get(257) else 0
 
 
-def _as_wide_grey(entries: list[_Entry], endian: str, n_samples: int) -> bytes:
+def _as_wide_grey(entries: list[_Entry], form: _Form, n_samples: int) -> bytes:
     """Return the directory, no longer than it was, as that of one grey frame `n_samples` times as wide."""
     changed = []
     for entry in entries:
         if entry.tag in (256, 322):  # width, tile width
-            changed.append(struct.pack(endian + "HHII", entry.tag, _LONG, 1, entry.values[0] * n_samples))
+            changed.append(form.entry(entry.tag, _LONG, entry.values[0] * n_samples))
         elif entry.tag in (258, 262, 277, _ORIENTATION):  # bits, photometric, samples
-            value = 16 if entry.tag == 258 else 1
-            changed.append(struct.pack(endian + "HHIHH", entry.tag, _SHORT, 1, value, 0))
-        elif entry.tag not in (
-            280,
-            281,
-            317,
-            338,
-            339,
-            700,
-        ):  # least, greatest, predictor, extra, format, XMP
+            changed.append(form.entry(entry.tag, _SHORT, 16 if entry.tag == 258 else 1))
+        elif entry.tag not in _NOT_OF_WIDE_GREY:
             changed.append(entry.raw)
-    return struct.pack(endian + "H", len(changed)) + b"".join(changed) + bytes(4)
+    return struct.pack(form.length, len(changed)) + b"".join(changed) + bytes(form.value_bytes)
 
 
 def _without_predictor(samples: Array, tags: dict[int, tuple[int, ...]]) -> Array:

@@ -91,7 +91,8 @@ class ModelInfo:
                 f"the model was written by a later version of this tool: {path} (schema {info.schema})",
                 hint="Update: pip install -U stylegan-tool",
             )
-        smallest = (info.size_multiple, info.smallest_size, info.ngf)
-        if info.direction not in (*DIRECTIONS, "") or min(smallest) < 1 or info.receptive_field < 0:
+        at_least_1 = (info.size_multiple, info.smallest_size, info.ngf)
+        at_least_0 = (info.receptive_field, info.fixed_height, info.fixed_width)
+        if info.direction not in (*DIRECTIONS, "") or min(at_least_1) < 1 or min(at_least_0) < 0:
             raise ModelError(f"what the model says of itself is damaged: {path}", hint="Export it again.")
         return info

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import psutil
 
-from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError
+from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, UsageError
 from stylegan_tool.exact import SIDES, ExactModel, Plan
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.options import TileOption, TileStatistics
@@ -417,10 +417,16 @@ class Stylizer:
     def _local_spans(self, height: int, width: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
         info = self.session.info
         geometry = {"halo": halo_px(info), "feather": FEATHER, "multiple": info.size_multiple}
-        rows, columns = (
-            fixed_spans(length, fixed) if fixed else plan_axis(length, tile=self._local_side(), **geometry)
-            for length, fixed in ((height, info.fixed_height), (width, info.fixed_width))
-        )
+        try:
+            rows, columns = (
+                fixed_spans(length, fixed) if fixed else plan_axis(length, tile=self._local_side(), **geometry)
+                for length, fixed in ((height, info.fixed_height), (width, info.fixed_width))
+            )
+        except UsageError as error:
+            if not self._is_fixed:
+                raise
+            what = f"{self.session.path} takes {info.fixed_width or 'any'}x{info.fixed_height or 'any'} pixels"
+            raise ModelError(f"{what}, in which {error.what}", hint="Name another model with --model.") from error
         return rows, columns
 
     def _least_side(self) -> int:

@@ -10,7 +10,8 @@ from stylegan_tool.progress import say
 
 def import_(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="A generator's checkpoint, or both directions'.")
+        list[Path],
+        typer.Argument(metavar="FILE...", readable=False, help="A generator's checkpoint, or both directions'."),
     ],
     name: Annotated[
         str | None, typer.Option(help="What to call the model. [from the file's or folder's name]", show_default=False)

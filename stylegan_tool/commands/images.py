@@ -41,8 +41,12 @@ Run: TypeAlias = "Callable[[list[Job]], Generator[Result, None, None]]"  # does 
 
 
 def images(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, or a folder with all below it.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder, or a file name for one picture.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", readable=False, help="A picture, or a folder with all below it.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", readable=False, help="A folder, or a file name for one picture.")
+    ],
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,
@@ -223,7 +227,7 @@ def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run
                 say(f"{done} of {len(jobs)} pictures are done; the same command does the others")
             raise
     if several:
-        say(f"{_pictures(len(several))} with movement or pages, of which the first one was taken: {_some(several)}")
+        say(f"animations and files with pages, of which the first picture was taken: {_some(several)}")
     if counts["done before"]:
         say(f"{_pictures(counts['done before'])} found done on the way")
     if counts["made"]:

@@ -71,9 +71,12 @@ FrameRateOption: TypeAlias = Annotated[
 
 def video(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A film that FFmpeg can read, or pictures: frames/%05d.png.")
+        Path,
+        typer.Argument(metavar="IN", readable=False, help="A film that FFmpeg can read, or pictures: frames/%05d.png."),
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help=".mp4, .mov, .mkv, .webm, .gif or frames/%05d.png.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", readable=False, help=".mp4, .mov, .mkv, .webm, .gif or frames/%05d.png.")
+    ],
     direction: DirectionOption = None,
     to: ToOption = None,
     model: ModelOption = None,

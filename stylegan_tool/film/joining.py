@@ -1,7 +1,7 @@
 """Join a film's segments, and all that the source holds beside its pictures, into the finished film."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.file_errors import target_errors, url_of
 from stylegan_tool.film.pictures_out import write_gif, write_pictures
 from stylegan_tool.film.plan import Encoding, Segment, Window
@@ -73,10 +73,22 @@ def join(
                 video = _add_video(container, segments[0], encoding)
             others.announce(container, video)
             _mux_all(container, video, segments, others, encoding, last_duration, target)
-            with target_errors(target):
+            with target_errors(target), _tracks_refused(source, target):
                 container.close()
         _check_written(target_part, target, frames, others)
     return Joined(frames, tuple(others.notes()))
+
+
+@contextmanager
+def _tracks_refused(source: Path | None, target: Path) -> Iterator[None]:
+    """Name the source where MP4 finds at its end that it cannot describe a copied track: its header is damaged."""
+    try:
+        yield
+    except av.error.InvalidDataError as error:
+        raise InputError(
+            f"a track of {source} beside its pictures is damaged, and {target.suffix} does not take it as it is",
+            hint="End the new film's name in .mkv, which does.",
+        ) from error
 
 
 def _pictures_only(source: Path | None, target: Path) -> tuple[str, ...]:

@@ -211,7 +211,7 @@ def in_the_way(rng: Rng, folder: Path) -> Case:
     place.parent.mkdir()
     place.write_bytes(b"somebody's work")
     target, kind = place, "a file where the result goes"
-    draw = int(rng.integers(4))
+    draw = int(rng.integers(5))
     if draw == 1:
         place.unlink()
         place.mkdir()
@@ -222,8 +222,13 @@ def in_the_way(rng: Rng, folder: Path) -> Case:
         place.unlink()
         os.mkfifo(place)
         kind = "a pipe where the result goes"
+    elif draw == 4:
+        place.unlink()
+        place.parent.chmod(0o555)
+        kind = "a folder that may not be written"
     argv = ("images", str(source), str(target if draw == 2 else place.parent), "--model", str(_model(folder)))
-    return Case(kind, argv, folder / "nothing", frozenset({OUTPUT}), named=place.name, done=frozenset())
+    named, skip = ("out", SKIP_AS_ROOT) if draw == 4 else (place.name, "")
+    return Case(kind, argv, folder / "nothing", frozenset({OUTPUT}), named, frozenset(), skip=skip)
 
 
 def full_disk(rng: Rng, folder: Path) -> Case:

@@ -35,14 +35,6 @@ def test_only_our_words_are_printed(in_folder: Path, name: bytes, content: bytes
     ran = subprocess.run([sys.executable, "-m", "stylegan_tool", *command], capture_output=True, text=True, check=False)
     assert ran.returncode in ({code} if code is not None else {0, 3, 6})
     assert ran.stdout == ""
-    ours = (
-        "photo -> ",
-        "1 picture in",
-        "sgt: ",
-        "  ",
-        "damaged places in",
-        "the file is cut short",
-        "the clock starts",
-    )
+    ours = ("photo -> ", "1 picture in", "sgt: ", "  ", "damaged places in", "the file is cut", "the clock starts")
     odd = [line for line in ran.stderr.splitlines() if not line.startswith(ours) and " frames of " not in line]
     assert not odd

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -209,3 +210,14 @@ def test_verify_says_where_there_is_nothing_to_verify(in_folder: Path, capsys: p
     _photo(in_folder, "small.png", 60, 70)
     assert main(["images", "small.png", "out", "--to", "vangogh", "--verify"]) == 0
     assert "small.png: 70x60 in the middle: too small to be tiled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["images", "video"])
+def test_a_file_that_may_not_be_read_is_unreadable_input_and_no_wrong_usage(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """Click's own check comes first, and root may read everything: so the check itself is made to fail."""
+    (in_folder / "secret.mp4").write_bytes(b"nothing to see")
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: "secret" not in str(path))
+    assert main([command, "secret.mp4", "out.mp4" if command == "video" else "out"]) == 3
+    assert "secret.mp4" in capsys.readouterr().err

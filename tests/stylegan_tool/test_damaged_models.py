@@ -102,3 +102,9 @@ def test_a_model_may_have_any_name(in_folder: Path, noise_image: Image) -> None:
     write_blur_model(in_folder / name, 1, make_info("A2B", size_multiple=1, smallest_size=4))
     write_picture(in_folder / "in.png", Picture(noise_image))
     assert main(["images", "in.png", "out.png", "--model", name]) == 0
+
+
+def test_a_size_too_small_for_its_network_is_the_models_fault(tmp_path: Path, noise_image: Image) -> None:
+    info = make_info("A2B", size_multiple=1, smallest_size=4, fixed_height=7)
+    with pytest.raises(ModelError, match="any"):
+        _stylize(write_blur_model(tmp_path / "small.onnx", 1, info), noise_image)

@@ -367,6 +367,33 @@ def test_grey_with_alpha_in_a_16_bit_tiff_is_read_exactly(tmp_path: Path) -> Non
     assert np.array_equal(picture.image, np.repeat(samples[..., :1], 3, axis=2))
 
 
+def big_tiff_file(samples: NDArray[np.uint16]) -> bytes:
+    """The same as a BigTIFF, in which places and counts have 8 bytes."""
+    height, width, n_samples = samples.shape
+    bits = struct.pack(f"<{n_samples}H", *[16] * n_samples)
+    place = 16 + 8 + 20 * 10 + 8
+    entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 2), (273, 16, place)]
+    entries += [(277, 3, n_samples), (278, 4, height), (279, 16, samples.nbytes), (338, 3, 2)]
+    directory = b""
+    for tag, kind, value in entries:
+        letter = {3: "H", 4: "I", 16: "Q"}[kind]
+        count, packed = (n_samples, value) if isinstance(value, bytes) else (1, struct.pack("<" + letter, value))
+        directory += struct.pack("<HHQ", tag, kind, count) + packed.ljust(8, b"\0")
+    head = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(entries))
+    return head + directory + bytes(8) + samples.astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bits_of_a_big_tiff_are_not_cut_to_8(tmp_path: Path, channels: int) -> None:
+    samples = deep_values(channels=channels)
+    (tmp_path / "x.tif").write_bytes(big_tiff_file(samples))
+    picture = read_picture(tmp_path / "x.tif")
+    assert np.array_equal(picture.image, samples[..., :3])
+    if channels == 4:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, samples[..., 3])
+
+
 def test_premultiplied_16_bit_values_are_divided_by_their_alpha(tmp_path: Path) -> None:
     true = deep_values(channels=4)
     true[..., 3] |= 0x8000
