@@ -99,9 +99,10 @@ def test_what_a_worker_cannot_do_is_handed_back(tmp_path: Path, parcel: Parcel) 
     with shared(source, tmp_path) as share:
         work = FilmWork(parcel, share, tmp_path / "vanished", plan)
         stretches = [item for batch in search(pack([Search(plan, 0, None)])) for item in unpack(batch)]
-        (failure,) = work_on(FilmWorker(work), stretches)
+        failure, *said = work_on(FilmWorker(work), stretches)
         assert isinstance(failure, Failure)
         assert isinstance(failure.error, OutputError)
+        assert all("one colour" in line.line for line in said)
         source.unlink()
         (gone,) = [item for batch in search(pack([Search(plan, 0, None)])) for item in unpack(batch)]
         assert work_on(FilmWorker(work), [gone])[0].error.exit_code == 3
