@@ -103,8 +103,11 @@ def test_what_ends_the_work_is_told_as_by_one_machine(
     place: Path, address: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_photos(place / "photos")
-    assert images("--ray", address, "--tile", "1", "--provider", "cpu", out="two") == images("--tile", "1", out="one")
-    assert len({line for line in capfd.readouterr().err.splitlines() if line.startswith("sgt: ")}) == 1
+    typed = ("--tile", "32", "--tile-stats", "local")
+    assert images(*typed, out="one") == images(*typed, "--ray", address, out="two") == 2
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("sgt: ")]
+    assert len(said) == 2
+    assert len(set(said)) == 1
     assert list(place.glob("two/.sgt*shared")) == []
 
 
