@@ -5,7 +5,7 @@ a figure with the limit that the code assumes. Prints a table and writes bench.j
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def bench_pictures(session: Session) -> list[Figure]:
 def main() -> None:
     """Measure all of it."""
     session = Session(choose_model("vangogh", direction="A2B").path, provider="cpu")
-    benches: list[Callable[[], list[Figure]]] = [
+    benches: list[Callable[[], Iterable[Figure]]] = [
         bench_help,
         lambda: bench_pictures(session),
         lambda: bench_tiles(session),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +35,7 @@ from stylegan_train.networks import Generator
 PICTURES = 40
 FILM_S = 5
 FRAME_RATE = 24
-RUNS = 2
+RUNS = 1  # a command takes a minute or two, which evens out most of what a machine does meanwhile
 GOAL = 1 / 1.4  # of eager PyTorch's time, in float32
 GOAL_LOWER = 1 / 2
 
@@ -133,10 +133,9 @@ def write_reference(folder: Path) -> Path:
     return path
 
 
-def bench_others() -> list[Figure]:
+def bench_others() -> Iterator[Figure]:
     """Folders and films against the eager loop."""
     model = choose_model("vangogh", direction="A2B").path
-    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         int8 = lower_models(model, folder)["int8"]
@@ -157,7 +156,7 @@ def bench_others() -> list[Figure]:
                     "OpenVINO": [*ours, folder / f"vino-RUN{suffix}", "--model", model, "--provider", "openvino", *off],
                 }
             )
-            figures += compare(costs, what)
+            yield from compare(costs, what)
         small, reference = write_pictures(folder / "small", 256, 256), write_reference(folder)
         costs = in_turn(
             {
@@ -165,8 +164,7 @@ def bench_others() -> list[Figure]:
                 "fp32": ["-m", "stylegan_tool", "images", small, folder / "small-fp32-RUN", "--model", reference],
             }
         )
-        figures += compare(costs, f"{PICTURES} pictures of 256x256, reference network", goal=None)
-    return figures
+        yield from compare(costs, f"{PICTURES} pictures of 256x256, reference network", goal=None)
 
 
 def check_same(model: Path, pictures: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
-from stylegan_tool.film.joining import join
+from stylegan_tool.film.joining import Joined, join
 from stylegan_tool.film.making import (
     LEAST_FRAMES,
     MOST_FRAMES,
@@ -166,7 +166,8 @@ def convert_film(
                 store.load()
             if not store.kept:
                 raise _no_frames(source, options)
-            notes = (*look.notes, *notes, *finish_film(source, target, store, encoding, window, overwrite=overwrite))
+            joined = finish_film(source, target, store, encoding, window, overwrite=overwrite)
+            notes = (*look.notes, *notes, *joined.notes)
         except BaseException:
             if made_with is None:
                 store.remove()
@@ -176,14 +177,13 @@ def convert_film(
         if damage:
             notes += (f"damaged places in {source.name}: {damage}",)
         store.remove()
-    has_sound = look.info.audio_tracks > 0 and encoding.container not in {"gif", "image2"}
-    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
+    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, joined.has_sound)
 
 
 def finish_film(
     source: Path, target: Path, store: SegmentStore, encoding: Encoding, window: Window, *, overwrite: bool
-) -> tuple[str, ...]:
-    """Join what is in the store into `target`; return what is to be said of it.
+) -> Joined:
+    """Join what is in the store into `target`; its notes are those of all segments, too.
 
     Raises:
         InputError, OutputError: see film/joining.py; or `target` has come into being meanwhile.
@@ -204,7 +204,7 @@ def finish_film(
     seen: dict[str, None] = {}
     for one in store.kept:
         seen |= dict.fromkeys(one.notes)
-    return (*seen, *joined.notes)
+    return replace(joined, notes=(*seen, *joined.notes))
 
 
 def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:

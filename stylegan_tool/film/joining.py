@@ -29,10 +29,11 @@ else:
 
 @dataclass(frozen=True)
 class Joined:
-    """What `join` wrote: how many frames, and what the user should know of it."""
+    """What `join` wrote: how many frames, what the user should know of it, and whether there is sound in it."""
 
     frames: int
     notes: tuple[str, ...]
+    has_sound: bool = False
 
 
 def join(
@@ -73,10 +74,11 @@ def join(
                 video = _add_video(container, segments[0], encoding)
             others.announce(container, video)
             _mux_all(container, video, segments, others, encoding, last_duration, target)
+            has_sound = bool(container.streams.audio)
             with target_errors(target), _tracks_refused(source, target):
                 container.close()
         _check_written(target_part, target, frames, others)
-    return Joined(frames, tuple(others.notes()))
+    return Joined(frames, tuple(others.notes()), has_sound)
 
 
 @contextmanager

@@ -91,6 +91,7 @@ def test_a_broadcast_clock_is_set_to_zero_and_said(tmp_path: Path) -> None:
     report = convert_film(source, tmp_path / "out.mp4", identity)
     before, after = times_s(source), times_s(tmp_path / "out.mp4")
     assert after == [at - before[0] for at in before]
+    assert not report.has_sound
     assert any("clock starts" in note for note in report.notes)
 
 
@@ -128,6 +129,7 @@ def test_sound_that_the_container_does_not_take_is_encoded_anew_and_said(tmp_pat
 def test_vorbis_is_not_copied_into_mp4_where_browsers_would_be_silent(tmp_path: Path) -> None:
     report = convert_film(real("webm_vp8_vorbis_720p_1s.webm"), tmp_path / "out.mp4", identity)
     assert report.frames == 24
+    assert report.has_sound
     assert any("vorbis" in note and "AAC" in note for note in report.notes)
 
 
