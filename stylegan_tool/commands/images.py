@@ -163,11 +163,13 @@ def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, me
     import dataclasses
 
     from stylegan_tool.folder.manifest import hash_bytes, hash_file
+    from stylegan_tool.session import OPENVINO
 
     source = session.source  # holds further inputs, too
     digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
     tiles = [tile_stats] if tile_stats == "exact" else [tile_stats, tile, memory]
-    return {"model": digest, "style": session.info.style, **dataclasses.asdict(blend), "tiles": tiles}
+    engine = {"engine": session.label} if session.provider == OPENVINO else {}  # bfloat16: another picture
+    return {**engine, "model": digest, "style": session.info.style, **dataclasses.asdict(blend), "tiles": tiles}
 
 
 def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:

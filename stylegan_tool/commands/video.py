@@ -50,9 +50,14 @@ ReportOption: TypeAlias = Annotated[
 StartOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Begin there: 90, 2.5s or 1:30 from the film's beginning.")
 ]
-EndOption: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End there.")]
+EndOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="End before that time of the film, as --start counts.")
+]
 PreviewOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Make only so much, from --start or else from the middle: 3s.")
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Make only so much, from --start or else from the middle: 3s. In place of --end."
+    ),
 ]
 CodecOption: TypeAlias = Annotated[
     Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"] | None,
@@ -62,7 +67,10 @@ QualityOption: TypeAlias = Annotated[
     int | None, typer.Option(metavar="1..100", help="Of the encoding; 80, the default, looks the same.")
 ]
 HardwareOption: TypeAlias = Annotated[
-    bool, typer.Option("--hardware", help="Encode on the graphics chip, where that works.")
+    bool,
+    typer.Option(
+        "--hardware", help="Encode on the graphics chip, where that works; films then differ between machines."
+    ),
 ]
 FrameRateOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="RATE", help="Frames a second of numbered pictures; 25 by default.")
@@ -176,12 +184,21 @@ def _check_film(source: Path, target: Path, options: "FilmOptions") -> None:
 
 
 def _describe_model(session: "Session") -> dict[str, object]:
-    """Return what tells the model and where it runs from others, for the film that is kept unfinished."""
-    import hashlib
+    """Return what the stylised frames depend on, for the film that is kept unfinished.
 
-    with session.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"model": digest, "taken as": session.reading, "provider": session.label}
+    Other versions of what computes them round otherwise.
+    """
+    import av
+    import cv2
+
+    from stylegan_tool import __version__
+    from stylegan_tool.folder.manifest import hash_bytes, hash_file
+    from stylegan_tool.session import runtime_versions
+
+    source = session.source  # holds further inputs, too
+    digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
+    versions = {"sgt": __version__, "av": av.__version__, "opencv": cv2.__version__, **runtime_versions()}
+    return {"model": digest, "taken as": session.reading, "provider": session.label, "versions": versions}
 
 
 def _make(
@@ -200,6 +217,7 @@ def _make(
 
     from stylegan_tool.film.convert import Start, convert_film
     from stylegan_tool.film.making import Together
+    from stylegan_tool.film.store import kept_folder
     from stylegan_tool.flicker import FlickerMeter
     from stylegan_tool.flicker_report import describe, write_report
     from stylegan_tool.progress import Progress, format_duration, say
@@ -207,9 +225,11 @@ def _make(
 
     meter = FlickerMeter() if report is not None else None
     started = time.monotonic()
-    with _what_is_kept(target), Progress("stylising", None, "frames") as progress:
+    unfinished: list[Path] = []
+    with _what_is_kept(target, unfinished), Progress("stylising", None, "frames") as progress:
 
         def begin(start: Start) -> None:
+            unfinished.append(kept_folder(target))
             progress.set_total(start.frames)
             if start.kept:
                 say(f"going on after {start.kept} frames from before")
@@ -248,17 +268,16 @@ def _make(
 
 
 @contextmanager
-def _what_is_kept(target: Path) -> Iterator[None]:
-    """However the work ends, say that it can go on."""
-    from stylegan_tool.film.store import kept_folder
+def _what_is_kept(target: Path, folders: list[Path]) -> Iterator[None]:
+    """However the work ends, say that it can go on, if there is a folder for that in `folders` by then."""
     from stylegan_tool.progress import say
 
     try:
         yield
     except BaseException:
-        folder = kept_folder(target)
-        if folder.exists():
-            say(f"{target} is unfinished; what is done is kept in {folder}: type the same command to go on")
+        for folder in folders:
+            if folder.exists():
+                say(f"{target} is unfinished; what is done is kept in {folder}: type the same command to go on")
         raise
 
 

@@ -12,7 +12,7 @@ the side in every film: so all frames are marked on their way through it.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -89,7 +89,9 @@ def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
 def side_data_of(frame: VideoFrame, name: str) -> bytes | None:
     """Return what the frame carries under PyAV's `name`, or None."""
     entries: Any = frame.side_data  # typed as a dict, iterates over its values
-    return next((bytes(entry) for entry in entries if entry.type.name == name), None)
+    with suppress(ValueError):  # PyAV does not know all kinds that FFmpeg has: EXIF of pictures
+        return next((bytes(entry) for entry in entries if entry.type.name == name), None)
+    return None
 
 
 def guess_matrix(height: int) -> int:

@@ -26,7 +26,7 @@ from stylegan_tool.film.making import (
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.shots import FilmPlan
 from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
-from stylegan_tool.film.store import SegmentStore
+from stylegan_tool.film.store import SegmentStore, is_placing
 from stylegan_tool.options import FilmOptions
 
 _SAMPLE = 2**20  # bytes, of which a source's fingerprint takes a few
@@ -101,7 +101,7 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
     there = [target] if os.path.lexists(target) else []
     if not there and is_sequence(target):
         there = list(list_sequence(target).values())
-    if there and not overwrite:
+    if there and not overwrite and not is_placing(target):
         raise OutputError(f"{there[0]} exists", hint="Add --overwrite to replace it, or give another name.")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"the folder {folder} is not writable", hint="Name another place for the film.")
@@ -190,7 +190,7 @@ def finish_film(
     """
     sequence = is_sequence(source)
     numbers = next(iter(list_sequence(source)), 1) if sequence else 1
-    with part_file(target, overwrite=overwrite) as part:
+    with part_file(target, store, overwrite=overwrite) as part:
         joined = join(
             [one.segment for one in store.kept],
             None if sequence else source,
@@ -202,6 +202,8 @@ def finish_film(
             first_number=numbers,
         )
     seen: dict[str, None] = {}
+    if is_sequence(target) and (more := list(list_sequence(target).values())[joined.frames :]):
+        seen[f"{len(more)} older pictures lie there, too, from {more[0].name} on"] = None
     for one in store.kept:
         seen |= dict.fromkeys(one.notes)
     return replace(joined, notes=(*seen, *joined.notes))
@@ -222,7 +224,7 @@ def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:
         raise InputError(
             f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s", hint="Choose an earlier --start."
         )
-    first = look.zero_s + max(Fraction(0), look.start_s) if look.zero_s else Fraction(0)
+    first = max(Fraction(0), look.begin_s)
     start_s = first + start_s if start_s else None
     end_s = first + end_s if end_s is not None else None
     return Window(start_s, end_s, start_s if start_s is not None else look.zero_s)
@@ -255,7 +257,7 @@ def describe_job(
 def fingerprint(source: Path) -> str:
     """Return what tells one source from another: its size, and a hash of pieces from its beginning to its end.
 
-    Of numbered pictures: of their names and sizes.
+    Of numbered pictures: of their numbers, sizes and times of change.
 
     Raises:
         InputError: it cannot be read.
@@ -263,8 +265,9 @@ def fingerprint(source: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with input_errors(source):
         if is_sequence(source):
-            for number, path in list_sequence(source).items():
-                digest.update(f"{number} {path.stat().st_size}\n".encode())
+            for number, path in list_sequence(source).items():  # sizes of unpacked pictures are all the same
+                about = path.stat()
+                digest.update(f"{number} {about.st_size} {about.st_mtime_ns}\n".encode())
             return digest.hexdigest()
         size = source.stat().st_size
         digest.update(str(size).encode())
@@ -294,24 +297,30 @@ def _no_frames(source: Path, options: FilmOptions) -> InputError:
 
 
 @contextmanager
-def part_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a name beside `target` to write to; it becomes `target` if all goes well, else it is removed.
+def part_file(target: Path, store: SegmentStore, *, overwrite: bool) -> Iterator[Path]:
+    """Give a name in the store's folder to write to; what is there becomes `target` if all goes well.
 
-    A sequence of pictures is written in place, picture by picture.
+    Of a sequence of pictures it is a pattern, too.
     """
-    part = target.with_name(f".{target.stem[:40]}.{os.getpid()}.part{target.suffix}")
+    sequence = is_sequence(target)
+    part = store.pictures / target.name if sequence else store.folder / f"whole{target.suffix}"
     try:
+        if sequence:
+            store.pictures.mkdir(exist_ok=True)
         yield part
-        if is_sequence(target):
-            return
         _check_place(target, overwrite=overwrite)  # hours may have passed
-        try:
+        store.mark_placing(0 if sequence else part.stat().st_size)
+        if sequence:
+            for picture in sorted(store.pictures.iterdir()):
+                picture.replace(target.parent / picture.name)
+        else:
             part.replace(target)
-        except OSError as error:
-            raise OutputError(
-                f"{target} cannot be written: {error.strerror or error}",
-                hint=f"Check the space and the rights: df -h '{target.parent}'",
-            ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or error}",
+            hint=f"Check the space and the rights: df -h '{target.parent}'",
+        ) from error
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            if not sequence:
+                part.unlink(missing_ok=True)

@@ -168,6 +168,8 @@ def container_of(target: Path) -> str:
     """
     suffix = target.suffix.lower()
     if names_sequence(target):
+        if len(NUMBER.findall(target.name)) > 1:
+            raise OutputError(f"{target}: which of the two is the picture's number?", hint="Keep one: frames/%05d.png")
         if suffix in PICTURES:
             return "image2"
         raise OutputError(

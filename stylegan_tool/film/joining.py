@@ -13,6 +13,7 @@ import av.error
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import InputError, OutputError
@@ -63,7 +64,7 @@ def join(
         frames = write_gif(segments, target_part, target=target, encoding=encoding, last_duration=last_duration)
         return Joined(frames, _pictures_only(source, target))
     if encoding.container == "image2":
-        frames = write_pictures(segments, target, encoding=encoding, first_number=first_number)
+        frames = write_pictures(segments, target_part, encoding=encoding, first_number=first_number)
         return Joined(frames, _pictures_only(source, target))
     frames = sum(len(segment.pts) for segment in segments)
     with OtherStreams(source, target, encoding, window) as others:
@@ -141,7 +142,8 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
         if encoding.pixel_shape is not None:
             context.sample_aspect_ratio = encoding.pixel_shape
         colours = encoding.colours
-        context.colorspace, context.color_range = colours.matrix, colours.range
+        matrix = 0 if VideoFormat(encoding.pixel_format).is_rgb else colours.matrix  # H.273's number for RGB
+        context.colorspace, context.color_range = matrix, colours.range
         context.color_primaries, context.color_trc = colours.primaries, colours.transfer
         codec = context.codec.canonical_name
         if codec == "hevc" and encoding.container in {"mp4", "mov"}:

@@ -14,6 +14,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from stylegan_tool.film.encoding import NUMBER
 from stylegan_tool.film.file_errors import target_errors, url_of
 from stylegan_tool.film.plan import Encoding, Segment
 from stylegan_tool.image_files import Picture, write_picture
@@ -120,9 +121,14 @@ def write_pictures(segments: Sequence[Segment], pattern: Path, *, encoding: Enco
     """
     frames = 0
     for number, frame in zip(count(first_number), frames_of(segments), strict=False):
-        write_picture(Path(str(pattern) % number), _picture_of(frame, encoding), overwrite=True)
+        write_picture(_numbered(pattern, number), _picture_of(frame, encoding), overwrite=True)
         frames += 1
     return frames
+
+
+def _numbered(pattern: Path, number: int) -> Path:
+    """Return the name for a picture; a % elsewhere in it, or in its folder's, means nothing."""
+    return pattern.with_name(NUMBER.sub(lambda found: found[0] % number, pattern.name))
 
 
 def _picture_of(frame: VideoFrame, encoding: Encoding) -> Picture:

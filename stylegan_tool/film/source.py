@@ -42,6 +42,7 @@ else:
 _CUT_SHORT_S = 0.5  # a film that ends this much before what its header says has lost its end
 _MOST_FAILURES = 8  # unreadable places in a row, after which a file is given up
 _RUN_UP_S = 5  # before the place looked for: some key frames need what comes before them
+INTERLACED = "the film is interlaced: its frames are made whole (bwdif), one for each"
 _SEQUENCE_RATE = Fraction(25)
 
 
@@ -70,7 +71,8 @@ class Look:
     Attributes:
         facts: what the encoding goes by.
         zero_s: where the clock of a broadcast starts, which means nothing; else 0.
-        start_s: the first frame's time.
+        start_s: the first frame's time, after zero_s.
+        begin_s: when the first of pictures and sound begins: where players begin to count.
         interlaced: frames are made whole.
         notes: for the viewer.
     """
@@ -79,6 +81,7 @@ class Look:
     facts: Facts
     zero_s: Fraction
     start_s: Fraction
+    begin_s: Fraction
     interlaced: bool
     notes: tuple[str, ...]
 
@@ -123,7 +126,11 @@ def is_sequence(path: Path) -> bool:
 def list_sequence(pattern: Path) -> dict[int, Path]:
     """Return the pictures that `pattern` names, by their numbers, in order."""
     before, after = (re.escape(part) for part in NUMBER.split(pattern.name, maxsplit=1))
-    name = re.compile(rf"{before}(\d+){after}")
+    found_number = NUMBER.search(pattern.name)
+    width = int(found_number[0][1:-1] or 1) if found_number else 1
+    # As FFmpeg's and C's: %05d has at least five digits, %d none before the first that counts.
+    digits = rf"\d{{{width}}}|[1-9]\d{{{width},}}"
+    name = re.compile(rf"{before}({digits}){after}")
     with input_errors(pattern.parent):
         found = {int(match[1]): path for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))}
     return dict(sorted(found.items()))
@@ -169,7 +176,8 @@ def open_film(path: Path, sequence_rate: Fraction | None = None) -> tuple[InputC
         if is_sequence(path):
             first = _first_number(path)
             options = {"framerate": str(sequence_rate or _SEQUENCE_RATE), "start_number": str(first)}
-            container = av.open(str(path), "r", format="image2", options=options)
+            pattern = f"{str(path.parent).replace('%', '%%')}/{path.name}"
+            container = av.open(pattern, "r", format="image2", options=options)
         else:
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise InputError(f"{path} is no ordinary file", hint="Name a film.")  # a pipe would block for ever
@@ -272,7 +280,9 @@ def look_at(path: Path, sequence_rate: Fraction | None = None) -> Look:
         sound = [track for track in container.streams.audio if track.codec_context is not None]
         codec = video.codec_context.codec.canonical_name
         assert video.time_base is not None  # every demuxer sets it
-        zero_s = _clock_start_s(container)
+        begin_s = _begin_s(container)
+        # What the clock of a broadcast shows at its start means nothing: it starts anywhere.
+        zero_s = begin_s if {"mpegts", "mpeg"} & set(container.format.name.split(",")) else Fraction(0)
         return Look(
             FilmInfo(reader.width, reader.height, frame_rate, frames, duration_s, len(sound), codec),
             Facts(
@@ -288,6 +298,7 @@ def look_at(path: Path, sequence_rate: Fraction | None = None) -> Look:
             ),
             zero_s,
             (frame.pts or 0) * video.time_base - zero_s,
+            begin_s,
             bool(frame.interlaced_frame),
             _notes(reader, frame, zero_s),
         )
@@ -306,7 +317,7 @@ def _notes(reader: ImageReader, frame: VideoFrame, zero_s: Fraction) -> tuple[st
     if reader.is_tilted:
         notes.append("the film asks to be shown tilted by less than a right angle, which is left out")
     if frame.interlaced_frame:
-        notes.append("the film is interlaced: its frames are made whole (bwdif), one for each")
+        notes.append(INTERLACED)
     return tuple(notes)
 
 
@@ -336,10 +347,8 @@ def _duration_s(container: InputContainer, video: VideoStream) -> float | None:
     return container.duration / 1_000_000 if container.duration else None
 
 
-def _clock_start_s(container: InputContainer) -> Fraction:
-    """Return what the clock shows at the start if that means nothing, in s: broadcasts start anywhere."""
-    if not {"mpegts", "mpeg"} & set(container.format.name.split(",")):
-        return Fraction(0)
+def _begin_s(container: InputContainer) -> Fraction:
+    """Return when the first track begins, in s."""
     starts = [
         stream.start_time * stream.time_base
         for stream in (*container.streams.video, *container.streams.audio)
@@ -529,14 +538,18 @@ class FilmReader:
             self.notes.append(note)
 
     def _shown(self) -> Iterator[VideoFrame]:
-        """Yield decoded frames, whole ones where the film is interlaced."""
-        if not self._look.interlaced:
-            yield from self._decoded()
-            return
-        deinterlacer = Deinterlacer()
+        """Yield decoded frames, whole ones from the first interlaced one on; it lets whole ones pass."""
+        deinterlacer = Deinterlacer() if self._look.interlaced else None
         for frame in self._decoded():
-            yield from deinterlacer.push(frame)
-        yield from deinterlacer.finish()
+            if deinterlacer is None and frame.interlaced_frame:
+                deinterlacer = Deinterlacer()
+                self._note_once(f"{INTERLACED}, from frame {self._number + 1} on")
+            if deinterlacer is None:
+                yield frame
+            else:
+                yield from deinterlacer.push(frame)
+        if deinterlacer is not None:
+            yield from deinterlacer.finish()
 
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._packets():

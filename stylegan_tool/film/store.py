@@ -7,6 +7,8 @@ For film.mp4 that is film.mp4.sgt/:
     00000.json       its frames' pts and what is to be said of it
     00000.npz        what the next segment's first frame depends on, where that does not begin a scene
     00001.….part     a segment being written
+    whole.mp4        the film while it is joined; pictures/ where it becomes pictures
+    placing          the joined film is being put in its place: what is there is ours
     lock             held, as the system does it, by the process that is at work
 
 A segment counts once its .json is there, which is written last and renamed into place: whatever ends the program, and
@@ -16,6 +18,7 @@ it would make the same frames, and goes on after the last segment. The finished 
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +37,9 @@ from stylegan_tool.film.source import Place
 from stylegan_tool.image_files import write_whole
 
 _VERSION = 1
+_PLACING = "placing"
+# All that is ever written into the folder; hidden files are those of `write_whole`, before they get their names.
+_OURS = re.compile(rf"lock|job\.json|{_PLACING}|whole\.\w+|\d{{5,}}\.(mkv|json|npz|\w+\.part)|\..*\.tmp")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,15 @@ class Kept:
 def kept_folder(target: Path) -> Path:
     """Return where segments of `target` are kept while it is being made."""
     return target.with_name(target.name + ".sgt")
+
+
+def is_placing(target: Path) -> bool:
+    """Whether what is at `target` was put there by a command that was killed before it could remove its folder."""
+    try:
+        size = int((kept_folder(target) / _PLACING).read_text(encoding="ascii"))
+        return not target.exists() or target.stat().st_size == size
+    except (OSError, ValueError):
+        return False
 
 
 class SegmentRun:
@@ -222,6 +237,11 @@ class SegmentStore(SegmentRun):
         with self._errors_told():
             is_new = not self.folder.exists()
             self.folder.mkdir(exist_ok=True)
+            if not is_new and not (self.folder / "lock").exists() and any(self.folder.iterdir()):
+                raise OutputError(
+                    f"{self.folder} is there and holds something else",
+                    hint="Move it away, or give the film another name: it is where unfinished films are kept.",
+                )
             self._lock: IO[bytes] = (self.folder / "lock").open("ab")
         try:
             self._take_lock()
@@ -243,9 +263,27 @@ class SegmentStore(SegmentRun):
             self.remove()
 
     def remove(self) -> None:
-        """Throw the folder away."""
+        """Throw the folder away, but nothing that somebody else has put there."""
         self._lock.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.pictures, ignore_errors=True)
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    @property
+    def pictures(self) -> Path:
+        """Where pictures lie that the film becomes, until all of them are there."""
+        return self.folder / "pictures"
+
+    def mark_placing(self, size: int) -> None:
+        """Write down that the finished film, of `size` bytes, is about to be put in its place; see `is_placing`.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_whole(self.folder / _PLACING, str(size).encode(), overwrite=True)
 
     def begin(self, found: Mapping[str, Any]) -> None:
         """Write down the job, and what was found out, unless it is there already."""
@@ -284,11 +322,13 @@ class SegmentStore(SegmentRun):
                 hint="Type the former command to go on with it, or add --overwrite to begin afresh.",
             )
         for path in self.folder.iterdir():
-            if path.name != "lock" and not (old == self._job and self._is_needed(path)):
-                path.unlink()
+            needed = path.name == "lock" or (old == self._job and self._is_needed(path))
+            if _OURS.fullmatch(path.name) and not needed:
+                with self._errors_told():
+                    path.unlink()
 
     def _is_needed(self, path: Path) -> bool:
-        if path.name == "job.json":
+        if path.name in {"job.json", _PLACING}:
             return True
         # What follows a segment that is missing was made by other workers, and is adopted when its turn comes.
         one = self._read(int(path.stem)) if path.stem.isdigit() else None
