@@ -90,7 +90,7 @@ def test_a_folder_that_one_machine_began_is_finished_by_several(place: Path, add
     (place / "photos/broken.png").unlink()
     assert images("--shard", "1/2", out="two") == 0
     half = read_report(place / "two.json")[0]["made"]
-    done = sorted((place / "two").rglob("*.png"))[0]
+    done = min((place / "two").rglob("*.png"))
     changed = done.relative_to(place / "two")
     PilImage.new("RGB", (30, 20)).save(place / "photos" / changed)
     assert images("--ray", address, out="two") == 0
