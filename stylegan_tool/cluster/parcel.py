@@ -1,17 +1,19 @@
 """What a worker on another machine is told: the model itself, how to open it, and where pictures are shared."""
 
 import platform
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import platformdirs
 import psutil
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import InputError, MissingError, OutputError
+from stylegan_tool.folder.manifest import hash_bytes
+from stylegan_tool.image_files import write_whole
 from stylegan_tool.interface import parse_inputs
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.providers import OPENVINO
@@ -91,8 +93,10 @@ class Parcel:
         Raises:
             ModelError, MissingError: see Session; or it runs elsewhere than on the other machines.
         """
-        path = Path(tempfile.mkdtemp(prefix="sgt-")) / self.name
-        path.write_bytes(self.content)
+        # Kept, for a worker has no last moment to clear up in: Ray kills it. Under its hash, so that it is there once.
+        cache = platformdirs.user_cache_path("stylegan-tool", appauthor=False) / "sent"
+        path = cache / hash_bytes(self.content) / self.name
+        write_whole(path, self.content, overwrite=True)
         session = Session(path, provider=self.provider, require_gpu=self.require_gpu, inputs=self.inputs)
         if self.ran_on and session.provider != self.ran_on:
             raise MissingError(
