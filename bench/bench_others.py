@@ -4,11 +4,10 @@ Part of `make bench`; by itself: `python -m bench.bench_others`. Whole commands 
 is what people wait for. Both write JPEG of one quality, and H.264 of one strength.
 """
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,6 +39,19 @@ GOAL = 1 / 1.4  # of eager PyTorch's time, in float32
 GOAL_LOWER = 1 / 2
 
 
+# A small process of its own watches the command: a child's most memory counts what its parent held when it forked.
+_WATCH = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+unit = 1 if sys.platform == "darwin" else 1024
+costs = {"wall_s": time.perf_counter() - started, "cpu_s": used.ru_utime + used.ru_stime}
+print(json.dumps({**costs, "memory_bytes": used.ru_maxrss * unit}))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a command took: seconds of wall clock, seconds of all cores, and most memory at once, in bytes."""
@@ -60,18 +72,11 @@ def measure(arguments: Sequence[object]) -> Cost:
     Raises:
         RuntimeError: it failed.
     """
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise RuntimeError(f"{arguments} failed:\n{said.decode(errors='replace')}")
-    process.returncode = 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
+    command = [sys.executable, "-c", _WATCH, sys.executable, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise RuntimeError(f"{arguments} failed:\n{ran.stderr}")
+    return Cost(**json.loads(ran.stdout.splitlines()[-1]))
 
 
 def in_turn(commands: dict[str, Sequence[object]], runs: int = RUNS) -> dict[str, Cost]:
@@ -79,7 +84,7 @@ def in_turn(commands: dict[str, Sequence[object]], runs: int = RUNS) -> dict[str
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
     for run in range(runs):
         for name, arguments in commands.items():
-            costs[name].append(measure([str(one).replace("RUN", str(run)) for one in arguments]))
+            costs[name].append(measure([str(one).replace("-RUN", f"-{run}") for one in arguments]))
     return {name: min(some, key=lambda cost: cost.wall_s) for name, some in costs.items()}
 
 

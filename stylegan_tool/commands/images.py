@@ -163,7 +163,7 @@ def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, me
     import dataclasses
 
     from stylegan_tool.folder.manifest import hash_bytes, hash_file
-    from stylegan_tool.session import OPENVINO
+    from stylegan_tool.providers import OPENVINO
 
     source = session.source  # holds further inputs, too
     digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)

@@ -51,13 +51,11 @@ StartOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Begin there: 90, 2.5s or 1:30 from the film's beginning.")
 ]
 EndOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="End before that time of the film, as --start counts.")
+    str | None, typer.Option(metavar="TIME", help="End before that time, counted as --start.")
 ]
 PreviewOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME", help="Make only so much, from --start or else from the middle: 3s. In place of --end."
-    ),
+    typer.Option(metavar="TIME", help="Only so much, from --start or else the middle: 3s. In place of --end."),
 ]
 CodecOption: TypeAlias = Annotated[
     Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1"] | None,
@@ -69,7 +67,7 @@ QualityOption: TypeAlias = Annotated[
 HardwareOption: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--hardware", help="Encode on the graphics chip, where that works; films then differ between machines."
+        "--hardware", help="Encode on the graphics chip, if that works; its films differ from machine to machine."
     ),
 ]
 FrameRateOption: TypeAlias = Annotated[
@@ -188,8 +186,7 @@ def _describe_model(session: "Session") -> dict[str, object]:
 
     Other versions of what computes them round otherwise.
     """
-    import av
-    import cv2
+    from importlib.metadata import version
 
     from stylegan_tool import __version__
     from stylegan_tool.folder.manifest import hash_bytes, hash_file
@@ -197,7 +194,8 @@ def _describe_model(session: "Session") -> dict[str, object]:
 
     source = session.source  # holds further inputs, too
     digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
-    versions = {"sgt": __version__, "av": av.__version__, "opencv": cv2.__version__, **runtime_versions()}
+    libraries = {name: version(name) for name in ("av", "numpy", "opencv-python-headless")}
+    versions = {"sgt": __version__, **libraries, **runtime_versions()}
     return {"model": digest, "taken as": session.reading, "provider": session.label, "versions": versions}
 
 

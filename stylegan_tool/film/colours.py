@@ -88,8 +88,8 @@ def orientation_of(frame: VideoFrame) -> tuple[Orientation, bool]:
 
 def side_data_of(frame: VideoFrame, name: str) -> bytes | None:
     """Return what the frame carries under PyAV's `name`, or None."""
-    entries: Any = frame.side_data  # typed as a dict, iterates over its values
     with suppress(ValueError):  # PyAV does not know all kinds that FFmpeg has: EXIF of pictures
+        entries: Any = frame.side_data  # typed as a dict, iterates over its values
         return next((bytes(entry) for entry in entries if entry.type.name == name), None)
     return None
 

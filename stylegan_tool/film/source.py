@@ -344,7 +344,12 @@ def _frame_rate_of(video: VideoStream) -> Fraction:
 def _duration_s(container: InputContainer, video: VideoStream) -> float | None:
     if video.duration and video.time_base:
         return float(video.duration * video.time_base)
-    return container.duration / 1_000_000 if container.duration else None
+    if not container.duration:
+        return None
+    duration_s = container.duration / 1_000_000
+    if "matroska" in container.format.name:  # counts from 0, wherever its film begins
+        duration_s -= float(_begin_s(container))
+    return duration_s if duration_s > 0 else None
 
 
 def _begin_s(container: InputContainer) -> Fraction:
@@ -354,7 +359,7 @@ def _begin_s(container: InputContainer) -> Fraction:
         for stream in (*container.streams.video, *container.streams.audio)
         if stream.start_time is not None and stream.time_base is not None
     ]
-    return min(starts, default=Fraction(0))
+    return min(starts, default=Fraction(container.start_time or 0, 1_000_000))  # Matroska's tracks do not say
 
 
 def _promised_end_s(container: InputContainer) -> float | None:

@@ -4,17 +4,17 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.film import convert as whole_film
 from stylegan_tool.film.convert import convert_film
 from stylegan_tool.film.source import INTERLACED, list_sequence
-from stylegan_tool.film.store import kept_folder
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.film.store import SegmentStore, kept_folder
+from stylegan_tool.image_files import Picture, Plane, read_picture, write_picture
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import SECOND, decode, grey, identity, make_film, noise_images, times_s, write_film
@@ -45,8 +45,9 @@ def test_a_film_becomes_pictures_and_they_a_film_again(tmp_path: Path) -> None:
 def test_numbered_pictures_of_8_and_16_bits_with_alpha(
     tmp_path: Path, suffix: str, kind: type[np.uint8] | type[np.uint16]
 ) -> None:
-    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (8, 12, 3)).astype(kind)
-    alpha = image[..., 0].copy()
+    values: Any = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (8, 12, 3)).astype(kind)
+    image: Image = values
+    alpha: Plane = values[..., 0].copy()
     for number in (1, 2):
         write_picture(tmp_path / f"{number}{suffix}", Picture(image, alpha))
     (tmp_path / "out").mkdir()
@@ -78,7 +79,7 @@ def test_two_numbers_in_a_name_are_refused_before_any_work(tmp_path: Path) -> No
         convert_film(source, tmp_path / "%d_%d.png", identity)
 
 
-def test_pictures_whose_content_changed_are_another_film(tmp_path: Path) -> None:
+def test_pictures_whose_content_changed_are_another_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, 31):
         write_picture(tmp_path / f"{number}.bmp", Picture(noise_images(30)[number - 1]))
 
@@ -89,8 +90,8 @@ def test_pictures_whose_content_changed_are_another_film(tmp_path: Path) -> None
         return image
 
     stop.calls = 0  # type: ignore[attr-defined]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("stylegan_tool.film.making.MOST_FRAMES", 9)
+    monkeypatch.setattr("stylegan_tool.film.making.MOST_FRAMES", 9)
+    with pytest.raises(KeyboardInterrupt):
         convert(tmp_path / "%d.bmp", tmp_path / "out.mp4", stop)
     write_picture(tmp_path / "3.bmp", Picture(255 - noise_images(1)[0]), overwrite=True)
     os.utime(tmp_path / "3.bmp", ns=(1, 1))
@@ -107,7 +108,7 @@ def test_killed_while_it_is_put_in_its_place(
     target = tmp_path / name
     target.parent.mkdir(exist_ok=True)
     moved = 0
-    replace, remove = Path.replace, whole_film.SegmentStore.remove
+    replace = Path.replace
 
     def killed(path: Path, to: Path) -> Path:
         nonlocal moved
@@ -123,10 +124,9 @@ def test_killed_while_it_is_put_in_its_place(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         if when == "after" or (when == "half" and target.suffix != ".png"):
-            patch.setattr(whole_film.SegmentStore, "remove", stopped)
+            patch.setattr(SegmentStore, "remove", stopped)
         with pytest.raises(KeyboardInterrupt):
             convert(source, target)
-    assert remove is whole_film.SegmentStore.remove
     assert kept_folder(target).exists()
     report = convert(source, target)
     assert report.kept == report.frames == 6
