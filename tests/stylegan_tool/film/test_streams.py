@@ -346,7 +346,7 @@ def test_a_window_late_in_a_long_film_is_sought_and_in_step(
     convert(source, target, "137", "142")
     (before,), (after,) = sound_of(source), sound_of(target)
     # --start counts from where the film begins, be it sound.
-    shift = 137 + min(float(times_s(source)[0]), before[0][0])
+    shift = 137 + max(0.0, min(float(times_s(source)[0]), before[0][0]))
     first = [data for _, data in before].index(after[0][1])
     assert [data for _, data in after] == [data for _, data in before][first : first + len(after)]
     assert [at for at, _ in after] == pytest.approx([at - shift for at, _ in before[first:]][: len(after)], abs=0.0011)
