@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,6 +51,26 @@ def test_tiles_equal_the_untiled_picture(session: Session, photo: NDArray[np.uin
     # Which kernel bfloat16 goes through depends on shape and processor; on some one value in ten thousand is 2 off.
     assert apart.max() <= 2
     assert (apart > 1).mean() < 1e-3
+
+
+AUTO = TileOption("auto")
+
+
+def test_a_whole_picture_goes_in_one_run_and_is_as_close_to_float32(session: Session, photo: NDArray[np.uint8]) -> None:
+    stylizer = Stylizer(session, AUTO)
+    made = stylizer(photo)
+    assert np.array_equal(made, session.run_pixels([photo])[0])
+    exact = Stylizer(Session(session.path, provider="cpu"), AUTO)(photo)
+    assert np.abs(made.astype(int) - exact).mean() < 1
+    assert stylizer.expect(photo).tiles == 1
+
+
+@pytest.mark.parametrize("value", [0, 90, 255])
+@pytest.mark.parametrize("scale", [1, 257], ids=["8 bits", "16 bits"])
+def test_a_flat_film_frame_is_left_to_the_stages(session: Session, value: int, scale: int) -> None:
+    image: Any = np.full((64, 96, 3), value * scale, np.uint8 if scale == 1 else np.uint16)
+    inside = Stylizer(session, AUTO)(image)[24:40, 24:72].astype(int)
+    assert np.ptp(inside, axis=(0, 1)).max() <= scale
 
 
 def test_a_cast_at_the_end_of_a_stage_keeps_its_name(tmp_path: Path) -> None:
