@@ -47,7 +47,8 @@ def images(*more: str, out: str) -> int:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".sgt-manifest")]
+    # Hidden are manifests, and what a killed worker had not finished: never under a result's name.
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".sgt-")]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
