@@ -23,7 +23,7 @@ from stylegan_tool.session import Session
 from stylegan_tool.tiling import Span, axis_weights, plan_axis, round_up, smallest_tile
 
 OPENVINO_MEMORY = 1.5  # of what a whole picture is estimated to take
-LEAST_CONTRAST = 4  # standard deviation, 8-bit steps; 2.5 made no difference yet
+LEAST_CONTRAST = 12  # standard deviation, 8-bit steps; below it single pixels are further off than in stages
 FEATHER = 32  # pixels over which tiles with statistics of their own blend
 LARGEST_LOCAL_TILE, LARGEST_ONE_PASS_TILE = 2048, 768
 THUMBNAIL = 512  # pixels of the long side

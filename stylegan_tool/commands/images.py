@@ -116,12 +116,12 @@ def images(
             model,
             direction=direction,
             to=to,
-            provider=provider if ray is None else "cpu",
+            provider=provider,
             device_id=device_id,
-            require_gpu=require_gpu and ray is None,
+            require_gpu=require_gpu,
             say=say,
             inputs=input_ or (),
-            where=f"Ray at {ray}" if ray is not None else "",
+            ray=ray,
         )
         stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
         if plan:
@@ -162,14 +162,18 @@ def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, me
     """Return what decides how results look. Where the model runs, and in which tiles, does not: they are exact."""
     import dataclasses
 
-    from stylegan_tool.folder.manifest import hash_bytes, hash_file
+    from stylegan_tool.opening import hash_model
     from stylegan_tool.providers import OPENVINO
 
-    source = session.source  # holds further inputs, too
-    digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
     tiles = [tile_stats] if tile_stats == "exact" else [tile_stats, tile, memory]
     engine = {"engine": session.label} if session.provider == OPENVINO else {}  # bfloat16: another picture
-    return {**engine, "model": digest, "style": session.info.style, **dataclasses.asdict(blend), "tiles": tiles}
+    return {
+        **engine,
+        "model": hash_model(session),
+        "style": session.info.style,
+        **dataclasses.asdict(blend),
+        "tiles": tiles,
+    }
 
 
 def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:

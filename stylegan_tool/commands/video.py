@@ -149,12 +149,12 @@ def video(
         model,
         direction=direction,
         to=to,
-        provider=provider if ray is None else "cpu",
+        provider=provider,
         device_id=device_id,
-        require_gpu=require_gpu and ray is None,
+        require_gpu=require_gpu,
         say=say,
         inputs=input_ or (),
-        where=f"Ray at {ray}" if ray is not None else "",
+        ray=ray,
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
     made_with = {**_describe_model(session), "inputs": input_, "tiles": [tile, tile_stats], "memory": memory}
@@ -189,14 +189,12 @@ def _describe_model(session: "Session") -> dict[str, object]:
     from importlib.metadata import version
 
     from stylegan_tool import __version__
-    from stylegan_tool.folder.manifest import hash_bytes, hash_file
+    from stylegan_tool.opening import hash_model
     from stylegan_tool.session import runtime_versions
 
-    source = session.source  # holds further inputs, too
-    digest = hash_file(source) if isinstance(source, Path) else hash_bytes(source)
     libraries = {name: version(name) for name in ("av", "numpy", "opencv-python-headless")}
     versions = {"sgt": __version__, **libraries, **runtime_versions()}
-    return {"model": digest, "taken as": session.reading, "provider": session.label, "versions": versions}
+    return {"model": hash_model(session), "taken as": session.reading, "provider": session.label, "versions": versions}
 
 
 def _make(
@@ -251,11 +249,9 @@ def _make(
     speed = f"in {format_duration(seconds)} ({(made.frames - made.kept) / seconds:.3g} frames/s)"
     before = f" ({made.kept} of them from before)" if made.kept else ""
     sound = "with sound" if made.has_sound else "no sound"
-    for line in (
-        *made.notes,
-        f"{made.frames} frames{before} of {made.width}x{made.height}, {sound}, {speed}: {target}",
-    ):
-        say(line)
+    for note in made.notes:
+        say(note)
+    say(f"{made.frames} frames{before} of {made.width}x{made.height}, {sound}, {speed}: {target}")
     if report is not None and meter is not None and isinstance(stylizer, Stylizer):
         info = stylizer.session.info
         labels = {"film": source.name, "model": f"{info.style} {stylizer.session.path.name}".strip()}

@@ -2,17 +2,20 @@
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
+from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.joining import Joined, join
 from stylegan_tool.film.making import (
     LEAST_FRAMES,
@@ -202,11 +205,21 @@ def finish_film(
             first_number=numbers,
         )
     seen: dict[str, None] = {}
+    if is_sequence(target) and _has_uneven_times(store, encoding):
+        seen["its frames are shown for different times, which numbered pictures cannot say"] = None
     if is_sequence(target) and (more := list(list_sequence(target).values())[joined.frames :]):
         seen[f"{len(more)} older pictures lie there, too, from {more[0].name} on"] = None
     for one in store.kept:
         seen |= dict.fromkeys(one.notes)
     return replace(joined, notes=(*seen, *joined.notes))
+
+
+def _has_uneven_times(store: SegmentStore, encoding: Encoding) -> bool:
+    """Whether frames are shown for times that differ by more than rounding."""
+    pts = [at for one in store.kept for at in one.segment.pts]
+    gaps = [after - before for before, after in pairwise(pts)]
+    tick = max(1, round(Fraction(1, 1000) / encoding.time_base))
+    return bool(gaps) and max(gaps) - min(gaps) > 2 * tick
 
 
 def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:
@@ -306,20 +319,18 @@ def part_file(target: Path, store: SegmentStore, *, overwrite: bool) -> Iterator
     part = store.pictures / target.name if sequence else store.folder / f"whole{target.suffix}"
     try:
         if sequence:
-            store.pictures.mkdir(exist_ok=True)
+            with target_errors(target):
+                shutil.rmtree(store.pictures, ignore_errors=True)  # of a run that was killed, maybe of a longer film
+                store.pictures.mkdir()
         yield part
         _check_place(target, overwrite=overwrite)  # hours may have passed
-        store.mark_placing(0 if sequence else part.stat().st_size)
-        if sequence:
-            for picture in sorted(store.pictures.iterdir()):
-                picture.replace(target.parent / picture.name)
-        else:
-            part.replace(target)
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written: {error.strerror or error}",
-            hint=f"Check the space and the rights: df -h '{target.parent}'",
-        ) from error
+        with target_errors(target):
+            store.mark_placing(0 if sequence else part.stat().st_size)
+            if sequence:
+                for picture in sorted(store.pictures.iterdir()):
+                    picture.replace(target.parent / picture.name)
+            else:
+                part.replace(target)
     finally:
         with suppress(OSError):
             if not sequence:

@@ -129,10 +129,6 @@ class Light:
     luminance: tuple[Fraction, Fraction] | None = None
     content: tuple[int, int] | None = None
 
-    @property
-    def has_display(self) -> bool:
-        return self.primaries is not None and self.luminance is not None
-
 
 def light_of(frame: VideoFrame) -> Light | None:
     """Read what the frame carries about HDR mastering, or None."""

@@ -118,8 +118,8 @@ def stylized(items: Iterator[_Item], together: Together) -> Iterator[_Item]:
     """Yield the items with their stylised pictures; a repeated frame is not computed again."""
     before: _Item | None = None
     while group := list(islice(items, together.most)):
-        known = [before, *group]
-        is_new = [one is None or one.frame.image is not item.frame.image for one, item in pairwise(known) if item]
+        sources = [before.frame.image if before is not None else None, *(item.frame.image for item in group)]
+        is_new = [image is not previous for previous, image in pairwise(sources)]
         new = [item.frame for item, computed in zip(group, is_new, strict=True) if computed]
         names = [f"frame {frame.number + 1}" for frame in new]
         results = iter(together.stylize([frame.image for frame in new], names) if new else ())

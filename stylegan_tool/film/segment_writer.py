@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.colours import FrameMaker
+from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Encoding
 from stylegan_tool.image_files import Plane
 from stylegan_tool.pixels import Image
@@ -60,7 +61,7 @@ class SegmentWriter:
         self._maker = FrameMaker(encoding)
         self._order: list[int] = []  # the frames' numbers as their packets come
         self._info: SegmentInfo | None = None
-        with self._errors():
+        with target_errors(self._path):
             self._container: OutputContainer = av.open(f"file:{path}", "w", format="matroska")
             try:
                 self._stream = self._add_stream()
@@ -104,7 +105,7 @@ class SegmentWriter:
         """
         if self._info is not None:
             return self._info
-        with self._errors():
+        with target_errors(self._path):
             try:
                 if self.frames:
                     self._mux(None)
@@ -153,7 +154,7 @@ class SegmentWriter:
     def _mux(self, frame: VideoFrame | None) -> None:
         with self._encoder_errors():
             packets = self._stream.encode(frame)
-        with self._errors():
+        with target_errors(self._path):
             for packet in packets:
                 # Matroska stores no decoding times, but its writer wants them to grow and be early enough; those that
                 # libx265 gives with a film of one or two frames are neither.
@@ -177,16 +178,4 @@ class SegmentWriter:
                 f"{self._path}: {encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} in "
                 f"{encoding.pixel_format}: {error.strerror or type(error).__name__}",
                 hint="Choose another encoder with --codec, or leave hardware encoders out.",
-            ) from error
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn what FFmpeg and the system say while writing into OutputError."""
-        try:
-            yield
-        except (av.error.FFmpegError, OSError) as error:
-            reason = error.strerror or type(error).__name__
-            raise OutputError(
-                f"{self._path} cannot be written: {reason}",
-                hint=f"Check the space and the rights: df -h '{self._path.parent}'",
             ) from error

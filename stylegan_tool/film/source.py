@@ -30,6 +30,7 @@ from stylegan_tool.film.colours import ImageReader, colours_of
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.deinterlace import Deinterlacer
 from stylegan_tool.film.encoding import NUMBER, Facts, light_of, names_sequence
+from stylegan_tool.film.file_errors import url_of
 from stylegan_tool.film.plan import Window
 from stylegan_tool.image_files import Plane
 from stylegan_tool.pixels import Image
@@ -136,11 +137,6 @@ def list_sequence(pattern: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def film_url(path: Path) -> str:
-    """Without the protocol, FFmpeg reads `a:b.mp4` as protocol a, and `-` as standard input."""
-    return f"file:{path}"
-
-
 @contextmanager
 def input_errors(path: Path) -> Iterator[None]:
     """Turn what FFmpeg and the system say while reading `path` into InputError."""
@@ -182,7 +178,7 @@ def open_film(path: Path, sequence_rate: Fraction | None = None) -> tuple[InputC
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise InputError(f"{path} is no ordinary file", hint="Name a film.")  # a pipe would block for ever
             # Titles that are not UTF-8 come through byte for byte.
-            container = av.open(film_url(path), "r", metadata_errors="surrogateescape")
+            container = av.open(url_of(path), "r", metadata_errors="surrogateescape")
     try:
         return container, _picture_track(path, container)
     except BaseException:

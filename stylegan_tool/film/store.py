@@ -21,8 +21,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.errors import OutputError
+from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Segment
 from stylegan_tool.film.source import Place
 from stylegan_tool.image_files import write_whole
@@ -129,7 +130,7 @@ class SegmentRun:
             OutputError: it cannot be written.
         """
         number = self._next
-        with self._errors_told():
+        with target_errors(self.folder):
             if one.has_state:
                 with self._state_path(number).open("wb") as file:
                     np.savez(file, allow_pickle=False, **state)
@@ -199,17 +200,6 @@ class SegmentRun:
     def _state_path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.npz"
 
-    @contextmanager
-    def _errors_told(self) -> Iterator[None]:
-        """Turn what the system says into OutputError."""
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder} cannot be written: {error.strerror or error}",
-                hint=f"Check the space and the rights: df -h '{self.folder.parent}'",
-            ) from error
-
 
 class SegmentStore(SegmentRun):
     """The folder of one film at work; holds its lock while open.
@@ -234,7 +224,7 @@ class SegmentStore(SegmentRun):
         self.found: dict[str, Any] = {}
         self._target = target
         self._job = json.loads(json.dumps({"version": _VERSION, **job}))
-        with self._errors_told():
+        with target_errors(self.folder):
             is_new = not self.folder.exists()
             self.folder.mkdir(exist_ok=True)
             if not is_new and not (self.folder / "lock").exists() and any(self.folder.iterdir()):
@@ -324,7 +314,7 @@ class SegmentStore(SegmentRun):
         for path in self.folder.iterdir():
             needed = path.name == "lock" or (old == self._job and self._is_needed(path))
             if _OURS.fullmatch(path.name) and not needed:
-                with self._errors_told():
+                with target_errors(self.folder):
                     path.unlink()
 
     def _is_needed(self, path: Path) -> bool:

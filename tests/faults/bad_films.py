@@ -7,7 +7,7 @@ from pathlib import Path
 import av.error
 
 from tests.faults import films, pictures
-from tests.faults.damage import DAMAGE, Rng
+from tests.faults.damage import DAMAGE, Rng, ways_of
 from tests.faults.judge import Case, Outcome
 from tests.faults.places import SKIP_AS_ROOT, as_shown, odd_path, write_odd
 from tests.models import make_info, write_blur_model
@@ -61,19 +61,7 @@ def damaged(rng: Rng, folder: Path, way: str) -> Case:
     return _case(rng, f"{way} {name}", source, folder, DONE, INPUT, PARTIAL)
 
 
-def truncated(rng: Rng, folder: Path) -> Case:
-    """A film cut off."""
-    return damaged(rng, folder, "truncated")
-
-
-def flipped(rng: Rng, folder: Path) -> Case:
-    """A film with bits turned over."""
-    return damaged(rng, folder, "bits flipped")
-
-
-def sectors(rng: Rng, folder: Path) -> Case:
-    """A film with a bad stretch, or without it."""
-    return damaged(rng, folder, str(rng.choice(["overwritten", "cut out"])))
+truncated, flipped, sectors = ways_of(damaged)
 
 
 def stated_end(rng: Rng, folder: Path) -> Case:

@@ -11,7 +11,7 @@ from stylegan_tool.errors import SgtError
 from stylegan_tool.folder.manifest import STEM, SUFFIX
 from stylegan_tool.image_files import Picture, output_name, read_picture
 from tests.faults import pictures
-from tests.faults.damage import DAMAGE, Rng, bits_flipped
+from tests.faults.damage import DAMAGE, Rng, bits_flipped, ways_of
 from tests.faults.judge import Case, Outcome
 from tests.faults.places import SKIP_AS_ROOT, as_shown, odd_path, write_odd
 from tests.models import make_info, write_blur_model
@@ -65,19 +65,7 @@ def damaged(rng: Rng, folder: Path, way: str) -> Case:
     return _case(f"{way} {name}", source, folder, DONE, INPUT, check=check)
 
 
-def truncated(rng: Rng, folder: Path) -> Case:
-    """A file cut off."""
-    return damaged(rng, folder, "truncated")
-
-
-def flipped(rng: Rng, folder: Path) -> Case:
-    """A file with bits turned over."""
-    return damaged(rng, folder, "bits flipped")
-
-
-def sectors(rng: Rng, folder: Path) -> Case:
-    """A file with a bad stretch, or without it."""
-    return damaged(rng, folder, str(rng.choice(["overwritten", "cut out"])))
+truncated, flipped, sectors = ways_of(damaged)
 
 
 def chunks(rng: Rng, folder: Path) -> Case:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.faults import pictures
 from tests.faults.bad_images import whole_result
-from tests.faults.damage import DAMAGE, Rng
+from tests.faults.damage import DAMAGE, Rng, ways_of
 from tests.faults.judge import Case, Outcome
 from tests.faults.places import SKIP_AS_ROOT, as_shown, odd_path, write_odd
 from tests.models import make_info, write_blur_model
@@ -106,19 +106,7 @@ def damaged(rng: Rng, folder: Path, way: str) -> Case:
     return _case(rng, f"{way} {name}", model, folder, DONE, MODEL, COMPUTE)
 
 
-def truncated(rng: Rng, folder: Path) -> Case:
-    """A file cut off."""
-    return damaged(rng, folder, "truncated")
-
-
-def flipped(rng: Rng, folder: Path) -> Case:
-    """A file with bits turned over."""
-    return damaged(rng, folder, "bits flipped")
-
-
-def sectors(rng: Rng, folder: Path) -> Case:
-    """A file with a bad stretch, or without it."""
-    return damaged(rng, folder, str(rng.choice(["overwritten", "cut out"])))
+truncated, flipped, sectors = ways_of(damaged)
 
 
 def no_model(rng: Rng, folder: Path) -> Case:

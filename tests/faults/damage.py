@@ -1,8 +1,13 @@
 """Ways to damage bytes, drawn by a generator with a seed."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
 import numpy as np
 
 Rng = np.random.Generator
+T = TypeVar("T")
 
 
 def truncated(rng: Rng, whole: bytes) -> bytes:
@@ -41,3 +46,12 @@ DAMAGE = {
     "overwritten": overwritten,
     "cut out": cut_out,
 }
+
+
+def ways_of(damaged: Callable[[Rng, Path, str], T]) -> tuple[Callable[[Rng, Path], T], ...]:
+    """Return what makes a case of a file: cut off, with bits turned over, with a bad stretch or without it."""
+    return (
+        lambda rng, folder: damaged(rng, folder, "truncated"),
+        lambda rng, folder: damaged(rng, folder, "bits flipped"),
+        lambda rng, folder: damaged(rng, folder, str(rng.choice(["overwritten", "cut out"]))),
+    )

@@ -144,6 +144,29 @@ def test_older_pictures_are_named(tmp_path: Path) -> None:
     assert any("2 older pictures lie there, too, from 005.png on" in note for note in report.notes)
 
 
+def test_pictures_of_a_longer_film_that_was_killed_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out/%03d.png"
+    source = make_film(tmp_path / "in.mp4", [grey(60)] * 2)
+
+    def put(image: Image) -> Image:  # as such a run would have left it
+        pictures = kept_folder(target) / "pictures"
+        pictures.mkdir(exist_ok=True)
+        write_picture(pictures / "009.png", Picture(image), overwrite=True)
+        return image
+
+    convert(source, target, put)
+    assert [path.name for path in sorted(target.parent.iterdir())] == ["001.png", "002.png"]
+
+
+@pytest.mark.parametrize(("last_ms", "is_said"), [(80, False), (400, True)])
+def test_times_that_pictures_cannot_say_are_named(tmp_path: Path, last_ms: int, is_said: bool) -> None:
+    (tmp_path / "out").mkdir()
+    source = make_film(tmp_path / "in.mkv", [grey(60 + n) for n in range(3)], [0, 41, last_ms])
+    report = convert_film(source, tmp_path / "out/%d.png", identity)
+    assert any("numbered pictures cannot say" in note for note in report.notes) == is_said
+
+
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", [grey(60)] * 2)
     theirs = kept_folder(tmp_path / "out.mp4")
