@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,19 @@ def test_one_that_is_killed_ends_all_and_is_named(capfd: pytest.CaptureFixture[s
         launch(2, _fail_alone, "killed")
     assert error.value.exit_code == 8
     assert capfd.readouterr().err == ""
+
+
+def test_where_processes_meet_is_held_before_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that was free a moment ago may be anybody's by the time the first process is up."""
+
+    def started(_work: object, args: tuple[int, int, object, object], **_options: object) -> None:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", args[1]))
+        raise ComputeError("seen")
+
+    monkeypatch.setattr("stylegan_train.distributed.start_processes", started)
+    with pytest.raises(ComputeError, match="seen"):
+        launch(2, _fail_alone, "exit")
 
 
 @pytest.mark.parametrize(

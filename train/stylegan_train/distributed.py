@@ -18,7 +18,6 @@ import logging
 import os
 import pickle
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -247,7 +246,9 @@ def launch(n_processes: int, work: Callable[..., int], *args: object) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        processes = start_processes(_start, (n_processes, _free_port(), work, args), nprocs=n_processes, join=False)
+        # Held here, where they meet has its port from the first moment: one that is looked up first may be taken.
+        meeting = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined] # documented
+        processes = start_processes(_start, (n_processes, meeting.port, work, args), nprocs=n_processes, join=False)
         for number in SIGNALS:
             if before[number] != signal.SIG_IGN:  # `nohup`, and `&` in a script, have Ctrl-C ignored
                 signal.signal(number, pass_on)
@@ -274,15 +275,10 @@ def _start(rank: int, size: int, port: int, work: Callable[..., int], args: tupl
     os.environ |= {
         **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)},
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        # As torchrun says that the launcher holds the store, and that this is its first try.
+        **{"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"},
     }
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # outside of training it ends a process without a word
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     sys.exit(work(*args))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
