@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from stylegan_tool.folder.making import Making, Result
     from stylegan_tool.folder.plan import Job
     from stylegan_tool.folder.report import Report
-    from stylegan_tool.options import Blend
     from stylegan_tool.pixels import Image
-    from stylegan_tool.session import Session
     from stylegan_tool.stylize import Stylizer
 
 Run: TypeAlias = "Callable[[list[Job]], Generator[Result, None, None]]"  # does jobs, here or elsewhere
@@ -95,6 +93,7 @@ def images(
     from stylegan_tool.folder.plan import plan_jobs, refuse_existing
     from stylegan_tool.folder.report import Report, check_report
     from stylegan_tool.folder.shard import Shard
+    from stylegan_tool.made_with import describe_pictures
     from stylegan_tool.opening import open_model
     from stylegan_tool.options import Blend, TileOption, parse_size
     from stylegan_tool.progress import say
@@ -131,7 +130,7 @@ def images(
             stylize=stylizer.batch,
             at_once=stylizer.most_at_once,
             blend=blend,
-            made_with=_describe(session, blend, tile_stats, tile, memory),
+            made_with=describe_pictures(session, blend, tile_stats, tile, memory),
             manifest=manifest,
             replaceable=replaceable,
             overwrite=overwrite,
@@ -156,24 +155,6 @@ def images(
         about = {"in": str(source), "out": str(target), "shard": str(part)}
         about["provider"] = session.label if ray is None else f"Ray at {ray}"
         _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}), run)
-
-
-def _describe(session: "Session", blend: "Blend", tile_stats: str, tile: str, memory: str | None) -> dict[str, Any]:
-    """Return what decides how results look. Where the model runs, and in which tiles, does not: they are exact."""
-    import dataclasses
-
-    from stylegan_tool.opening import hash_model
-    from stylegan_tool.providers import OPENVINO
-
-    tiles = [tile_stats] if tile_stats == "exact" else [tile_stats, tile, memory]
-    engine = {"engine": session.label} if session.provider == OPENVINO else {}  # bfloat16: another picture
-    return {
-        **engine,
-        "model": hash_model(session),
-        "style": session.info.style,
-        **dataclasses.asdict(blend),
-        "tiles": tiles,
-    }
 
 
 def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:

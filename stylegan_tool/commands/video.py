@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from stylegan_tool.cluster.film import FilmOnCluster
     from stylegan_tool.film.convert import FilmReport
     from stylegan_tool.options import FilmOptions
-    from stylegan_tool.session import Session
     from stylegan_tool.stylize import Stylizer
 
 SteadyTextOption: TypeAlias = Annotated[
@@ -121,6 +120,7 @@ def video(
     """
     from stylegan_tool.film.convert import check_target
     from stylegan_tool.flicker_report import check_report
+    from stylegan_tool.made_with import describe_film
     from stylegan_tool.opening import open_model
     from stylegan_tool.options import Blend, FilmOptions, SteadyOption, TileOption, parse_rate, parse_size, parse_time
     from stylegan_tool.progress import say
@@ -157,7 +157,7 @@ def video(
         ray=ray,
     )
     stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
-    made_with = {**_describe_model(session), "inputs": input_, "tiles": [tile, tile_stats], "memory": memory}
+    made_with = describe_film(session, input_, tile_stats, tile, memory)
     if ray is None:
         made = _make(source, target, stylizer, options, steadiness, made_with, report=report, overwrite=overwrite)
     else:
@@ -179,22 +179,6 @@ def _check_film(source: Path, target: Path, options: "FilmOptions") -> None:
     look = look_at(source, options.sequence_rate)
     plan_window(look, options, source)
     plan_encoding(look, options, target)
-
-
-def _describe_model(session: "Session") -> dict[str, object]:
-    """Return what the stylised frames depend on, for the film that is kept unfinished.
-
-    Other versions of what computes them round otherwise.
-    """
-    from importlib.metadata import version
-
-    from stylegan_tool import __version__
-    from stylegan_tool.opening import hash_model
-    from stylegan_tool.session import runtime_versions
-
-    libraries = {name: version(name) for name in ("av", "numpy", "opencv-python-headless")}
-    versions = {"sgt": __version__, **libraries, **runtime_versions()}
-    return {"model": hash_model(session), "taken as": session.reading, "provider": session.label, "versions": versions}
 
 
 def _make(

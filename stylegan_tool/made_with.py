@@ -1,0 +1,41 @@
+"""What decides how results look, for the records that say which of them are up to date.
+
+A folder's manifest and a film's store keep it beside what was made; where it differs, the work is done anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from stylegan_tool import __version__
+from stylegan_tool.opening import hash_model
+from stylegan_tool.options import Blend
+from stylegan_tool.providers import OPENVINO
+from stylegan_tool.session import Session, runtime_versions
+
+
+def describe_pictures(session: Session, blend: Blend, tile_stats: str, tile: str, memory: str | None) -> dict[str, Any]:
+    """Return it for pictures. Where the model runs, and in which tiles, does not matter: they are exact."""
+    tiles = [tile_stats] if tile_stats == "exact" else [tile_stats, tile, memory]
+    engine = {"engine": session.label} if session.provider == OPENVINO else {}  # bfloat16: another picture
+    return {**engine, "model": hash_model(session), "style": session.info.style, **asdict(blend), "tiles": tiles}
+
+
+def describe_film(
+    session: Session, inputs: Sequence[str] | None, tile_stats: str, tile: str, memory: str | None
+) -> dict[str, Any]:
+    """Return it for a film, whose segments of before and after a stop must fit to the last bit.
+
+    Other versions of what computes them round otherwise.
+    """
+    libraries = {name: version(name) for name in ("av", "numpy", "opencv-python-headless")}
+    return {
+        "model": hash_model(session),
+        "taken as": session.reading,
+        "provider": session.label,
+        "versions": {"sgt": __version__, **libraries, **runtime_versions()},
+        "inputs": inputs,
+        "tiles": [tile, tile_stats],
+        "memory": memory,
+    }
