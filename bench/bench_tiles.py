@@ -16,7 +16,7 @@ import numpy as np
 from bench.figures import Figure, run_python, time_in_turn
 from stylegan_tool.demo_files import example_pictures
 from stylegan_tool.exact import ExactModel, Pass, Vectors
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Batch, Image, to_batch, to_image
 from stylegan_tool.session import Session

@@ -13,7 +13,9 @@ from stylegan_tool.demo_files import example_pictures, examples_folder
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
 from stylegan_tool.film.source import read_film_info
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.models import DEFAULT_STYLE
 from stylegan_tool.opening import open_model
 from stylegan_tool.options import SteadyOption, TileOption

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from stylegan_tool import swd
 from stylegan_tool.errors import InputError, UsageError
-from stylegan_tool.image_files import SUFFIXES, find_pictures, read_picture
+from stylegan_tool.image_files.naming import SUFFIXES, find_pictures
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.options import Half
 from stylegan_tool.pixels import Image
 

@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 
 from stylegan_tool.errors import OutputError, UsageError
 from stylegan_tool.flicker import Flicker, Triple
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 SCHEMA = 1
 LONGEST_NAME = 200  # bytes; file systems take 255, and a name for the unfinished file is longer

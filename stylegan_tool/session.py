@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from stylegan_tool.adapt import adapt, adapt_encoder, info_of, read_graph
 from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError, UsageError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.interface import Stated, constant_value, fit_value
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.operators import ValueInfo

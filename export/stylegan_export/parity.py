@@ -16,7 +16,7 @@ from torch import nn
 
 from stylegan_tool.demo_files import example_pictures
 from stylegan_tool.errors import ModelError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.pixels import Batch, to_batch
 from stylegan_tool.session import Session
 

@@ -13,12 +13,12 @@ import psutil
 from stylegan_tool import __version__
 from stylegan_tool.errors import InputError, MissingError, OutputError
 from stylegan_tool.folder.manifest import hash_bytes
-from stylegan_tool.image_files import write_whole
 from stylegan_tool.interface import parse_inputs
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.providers import OPENVINO
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
+from stylegan_tool.whole_files import write_whole
 
 
 @dataclass(frozen=True)

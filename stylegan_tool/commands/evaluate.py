@@ -213,7 +213,7 @@ def _check_json(path: Path, *, overwrite: bool) -> None:
 def _write_json(path: Path, fields: dict[str, Any], *, overwrite: bool) -> None:
     import json
 
-    from stylegan_tool.image_files import write_whole
+    from stylegan_tool.whole_files import write_whole
 
     text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(path, text.encode(errors="replace"), overwrite=overwrite)

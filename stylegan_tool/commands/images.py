@@ -234,7 +234,7 @@ def _some(names: list[str]) -> str:
 def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
     """Print what each picture will take, and all of them."""
     from stylegan_tool.errors import InputError, PartialError
-    from stylegan_tool.image_files import read_picture
+    from stylegan_tool.image_files.reading import read_picture
     from stylegan_tool.progress import format_bytes, format_duration, say
 
     seconds, most, unreadable = 0.0, 0, 0

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import InputError
 from stylegan_tool.film.plan import BT601, BT709, BT2020, FULL, HDR, LIMITED, UNTAGGED, Colours, Encoding
-from stylegan_tool.image_files import Plane
+from stylegan_tool.image_files.picture import Plane
 from stylegan_tool.pixels import Image, in_8_bits
 
 _Words: TypeAlias = NDArray[np.uint16]

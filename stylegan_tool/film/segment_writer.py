@@ -20,7 +20,7 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.film.colours import FrameMaker
 from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Encoding
-from stylegan_tool.image_files import Plane
+from stylegan_tool.image_files.picture import Plane
 from stylegan_tool.pixels import Image
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from stylegan_tool.film.deinterlace import Deinterlacer
 from stylegan_tool.film.encoding import NUMBER, Facts, light_of, names_sequence
 from stylegan_tool.film.file_errors import url_of
 from stylegan_tool.film.plan import Window
-from stylegan_tool.image_files import Plane
+from stylegan_tool.image_files.picture import Plane
 from stylegan_tool.pixels import Image
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Segment
 from stylegan_tool.film.source import Place
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 _VERSION = 1
 _PLACING = "placing"

@@ -17,10 +17,13 @@ from stylegan_tool.blend import blend, compare_alpha
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
 from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate, hash_bytes, hash_file
 from stylegan_tool.folder.plan import Job
-from stylegan_tool.image_files import Picture, encode_picture, read_picture, write_whole
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import encode_picture
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import Room, ahead, mapped
 from stylegan_tool.pixels import Image
+from stylegan_tool.whole_files import write_whole
 
 # On their way at once, so that large pictures do not fill the memory: of 8 bits and with their results, 0.4 GB.
 MOST_PIXELS = 64_000_000

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylegan_tool import jpeg_xl
 from stylegan_tool.errors import InputError, OutputError, UsageError
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.shard import WHOLE, Shard
-from stylegan_tool.image_files import SUFFIXES, find_pictures, output_name
+from stylegan_tool.image_files import jpeg_xl
+from stylegan_tool.image_files.naming import SUFFIXES, find_pictures, output_name
 
 SHOWN = 10  # file names in a message before 'and N more'
 

@@ -12,7 +12,7 @@ from typing import Any
 from stylegan_tool.errors import OutputError, SgtError
 from stylegan_tool.folder.making import Result
 from stylegan_tool.folder.plan import Job
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 KIND = "sgt images report"
 _VERSION = 1

@@ -14,7 +14,7 @@ from torch import nn
 from stylegan_export.importing import Origin, import_checkpoints, origin_of
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import InputError, ModelError, OutputError, UsageError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.installed import installed_models, models_folder
 from stylegan_tool.models import choose_model, load_models
 from stylegan_tool.options import TileOption

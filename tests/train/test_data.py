@@ -9,7 +9,9 @@ from PIL import Image as PilImage
 from PIL import ImageCms
 
 from stylegan_tool.errors import InputError, UsageError
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.pixels import Image
 from stylegan_train.config import PRESETS, Recipe, TrainConfig, read_recipe
 from stylegan_train.data import (

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 WIDTH, PANEL_HEIGHT, HEAD, GAP, FOOT = 1200, 280, 32, 72, 76
 LEFT, RIGHT = 96, 1168  # of the axes

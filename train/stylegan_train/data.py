@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image as PilImage
 
 from stylegan_tool.errors import InputError, SgtError, UsageError
-from stylegan_tool.image_files import check_readable, find_pictures, read_picture
+from stylegan_tool.image_files.naming import find_pictures
+from stylegan_tool.image_files.reading import check_readable, read_picture
 from stylegan_tool.pixels import Batch, Image, in_8_bits, to_batch
 from stylegan_tool.progress import Progress
 from stylegan_train.config import Recipe, TrainConfig

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from stylegan_tool.errors import ComputeError, InputError
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.pixels import to_batch, to_image
 from stylegan_tool.progress import Progress, format_duration
 from stylegan_train.board import Board

@@ -14,7 +14,9 @@ from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
 from stylegan_tool.film.source import INTERLACED, list_sequence
 from stylegan_tool.film.store import SegmentStore, kept_folder
-from stylegan_tool.image_files import Picture, Plane, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture, Plane
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import SECOND, decode, grey, identity, make_film, noise_images, times_s, write_film

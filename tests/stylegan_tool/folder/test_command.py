@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.session import Session
 from tests.models import RED, make_info, write_blur_model, write_colour_model, write_nan_model
 
@@ -78,8 +78,6 @@ def test_killed_and_typed_again_it_makes_the_same(place: Path, whole: dict[str, 
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from stylegan_tool import image_files
-from stylegan_tool.folder import manifest
 from stylegan_tool.__main__ import main
 owner, name, number, after = {"write": (os, "fsync", 5, False), "line": (os, "write", 4, False),
     "half a line": (os, "write", 4, True), "name": (os, "link", 5, False), "named": (os, "link", 5, True)}[sys.argv[1]]

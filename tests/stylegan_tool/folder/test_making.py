@@ -14,7 +14,9 @@ from stylegan_tool.errors import ComputeError, InputError, OutputError, UsageErr
 from stylegan_tool.folder.making import Making, PlaceLostError, Result, already_done, run_jobs
 from stylegan_tool.folder.manifest import Manifest, hash_file
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import Blend
 from stylegan_tool.pixels import Image
 
