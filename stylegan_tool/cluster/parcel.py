@@ -12,7 +12,7 @@ import psutil
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import InputError, MissingError, OutputError
-from stylegan_tool.folder.manifest import hash_bytes
+from stylegan_tool.hashes import hash_bytes
 from stylegan_tool.interface import parse_inputs
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.providers import OPENVINO

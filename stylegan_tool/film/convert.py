@@ -24,12 +24,12 @@ from stylegan_tool.film.making import (
     Together,
     Watch,
     make_segments,
-    total_damage,
 )
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.shots import FilmPlan
 from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore, is_placing
+from stylegan_tool.hashes import HASH_BYTES
 from stylegan_tool.options import FilmOptions
 
 _SAMPLE = 2**20  # bytes, of which a source's fingerprint takes a few
@@ -152,35 +152,51 @@ def convert_film(
     look = look_at(source, options.sequence_rate)
     window = plan_window(look, options, source)
     encoding, notes = plan_encoding(look, options, target)
+    plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
     job = describe_job(source, options, encoding, steady, made_with)
     with SegmentStore(target, job, afresh=overwrite or made_with is None) as store:
-        found = find_out(store.found) if find_out is not None else {}
-        store.begin(found)
+        store.begin(find_out(store.found) if find_out is not None else {})
         kept = sum(store.numbers().values())
         on_start(Start(_count_frames(look, window), kept))
-        plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
         try:
-            if callable(stylize):
-                making = plan.making(together or Together.one_by_one(stylize), watch)
-                for _ in make_segments(plan.open_reader, store, making, on_frame):
-                    pass
-            else:
-                stylize.make(plan, store, on_frame)
-                store.load()
+            _make_all(plan, store, stylize, together, watch, on_frame)
             if not store.kept:
                 raise _no_frames(source, options)
             joined = finish_film(source, target, store, encoding, window, overwrite=overwrite)
-            notes = (*look.notes, *notes, *joined.notes)
         except BaseException:
             if made_with is None:
                 store.remove()
             raise
-        frames = sum(len(one.segment.pts) for one in store.kept)
-        damage = total_damage(store.kept)
-        if damage:
-            notes += (f"damaged places in {source.name}: {damage}",)
+        report = _report(plan, store, (*look.notes, *notes, *joined.notes), kept=kept, has_sound=joined.has_sound)
         store.remove()
-    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, joined.has_sound)
+    return report
+
+
+def _make_all(
+    plan: FilmPlan,
+    store: SegmentStore,
+    stylize: Stylize | Elsewhere,
+    together: Together | None,
+    watch: Watch | None,
+    on_frame: Callable[[], None],
+) -> None:
+    """Make all segments that the store still lacks, here or elsewhere."""
+    if callable(stylize):
+        making = plan.making(together or Together.one_by_one(stylize), watch)
+        for _ in make_segments(plan.open_reader, store, making, on_frame):
+            pass
+    else:
+        stylize.make(plan, store, on_frame)
+        store.load()
+
+
+def _report(plan: FilmPlan, store: SegmentStore, notes: tuple[str, ...], *, kept: int, has_sound: bool) -> FilmReport:
+    damage = sum(one.damage for one in store.kept)
+    if damage:
+        notes += (f"damaged places in {plan.source.name}: {damage}",)
+    frames = sum(len(one.segment.pts) for one in store.kept)
+    encoding = plan.encoding
+    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
 
 
 def finish_film(
@@ -275,7 +291,7 @@ def fingerprint(source: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
     with input_errors(source):
         if is_sequence(source):
             for number, path in list_sequence(source).items():  # sizes of unpacked pictures are all the same

@@ -279,8 +279,3 @@ class _Encoder:
             self._writer = None
             with suppress(OSError):
                 self._run.part_path.unlink()
-
-
-def total_damage(kept: Sequence[Kept]) -> int:
-    """Return how many damaged places there are in all."""
-    return sum(one.damage for one in kept)

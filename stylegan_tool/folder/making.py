@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeAlias
 
 from stylegan_tool.blend import blend, compare_alpha
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
-from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate, hash_bytes, hash_file
+from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate
 from stylegan_tool.folder.plan import Job
+from stylegan_tool.hashes import hash_bytes, hash_file
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.image_files.writing import encode_picture
@@ -48,7 +49,7 @@ class Result:
         seconds: that went into it alone.
         error: why it failed.
         size: width and height of the result, pixels.
-        n_bytes, hash: of its file; see manifest.hash_bytes.
+        n_bytes, hash: of its file; see hashes.py.
         is_first_of_several: the source is an animation or has pages, and its first picture was taken.
         note: what `Making.verify` says.
     """

@@ -11,12 +11,11 @@ A record is appended, by one write, when its picture is whole on the disk and be
 program ends, a file that has its name has its record. A record may lack its file, or describe one that has been
 replaced; so each file is held against all that is recorded under its name. A last line that was torn off is ignored.
 
-Hashes are BLAKE2b of 16 bytes, in hexadecimal. Size and time of change stand in for the hash where they are as
+Hashes are those of hashes.py. Size and time of change stand in for the hash where they are as
 recorded: nothing is read again that has not been touched.
 """
 
 import errno
-import hashlib
 import json
 import os
 import threading
@@ -29,25 +28,14 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from stylegan_tool.errors import OutputError
+from stylegan_tool.hashes import hash_bytes, hash_file
 
 STEM, SUFFIX = ".sgt-manifest", ".jsonl"
-HASH_BYTES = 16
-
-
-def hash_bytes(content: bytes | memoryview) -> str:
-    """Return the hash of `content` that manifests and reports use."""
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).hexdigest()
 
 
 def abbreviate(means: Mapping[str, Any]) -> str:
     """Return what stands for `means` in records."""
     return hash_bytes(json.dumps(means, sort_keys=True).encode())[:16]
-
-
-def hash_file(path: Path) -> str:
-    """Return the hash of what the file at `path` holds; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from PIL import Image as PilImage
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError, UsageError
 from stylegan_tool.folder.making import Making, PlaceLostError, Result, already_done, run_jobs
-from stylegan_tool.folder.manifest import Manifest, hash_file
+from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
+from stylegan_tool.hashes import hash_file
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.image_files.writing import write_picture

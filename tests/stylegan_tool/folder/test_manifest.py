@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.folder.manifest import FileState, Manifest, Record, hash_bytes, hash_file
+from stylegan_tool.folder.manifest import FileState, Manifest, Record
+from stylegan_tool.hashes import hash_bytes, hash_file
 
 
 def write(path: Path, content: bytes) -> FileState:
