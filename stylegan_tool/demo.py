@@ -1,6 +1,5 @@
 """The demonstration: the bundled style over the example pictures and the clip, and a sheet to look at."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from stylegan_tool.demo_files import example_pictures, examples_folder
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
 from stylegan_tool.film.source import read_film_info
+from stylegan_tool.hashes import hash_file
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.image_files.writing import write_picture
@@ -23,6 +23,7 @@ from stylegan_tool.pixels import Image
 from stylegan_tool.progress import Progress, format_duration
 from stylegan_tool.steady import choose_strength
 from stylegan_tool.stylize import Stylizer
+from stylegan_tool.whole_files import write_whole
 
 RECORD = "demo.json"  # what the demo made, with hashes, so that it replaces that and nothing else
 SHEET = "before_after.jpg"
@@ -83,15 +84,10 @@ def make_sheet(pairs: list[tuple[Image, Image]]) -> Image:
     return np.concatenate(padded)[:-SHEET_GAP]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_ours(targets: list[Path], record: Path) -> None:
     made = _read_record(record)
     foreign = [
-        path for path in targets if path.exists() and not (path.is_file() and made.get(path.name) == _sha256(path))
+        path for path in targets if path.exists() and not (path.is_file() and made.get(path.name) == hash_file(path))
     ]
     if foreign:
         raise OutputError(
@@ -110,5 +106,5 @@ def _read_record(record: Path) -> dict[str, str]:
 
 def _add_to_record(target: Path, record: Path) -> None:
     """Note `target` as ours, as soon as it is there: a demo that was stopped may be repeated too."""
-    made = {**_read_record(record), target.name: _sha256(target)}
-    record.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    made = {**_read_record(record), target.name: hash_file(target)}
+    write_whole(record, json.dumps(made, indent=2).encode() + b"\n", overwrite=True)

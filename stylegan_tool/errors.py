@@ -27,6 +27,11 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what `error` says, or its name where it says nothing: a library's words in a message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class SgtError(Exception):
     """A failure that is not a bug: `what` happened (to which file), and a `hint` what to do about it."""
 

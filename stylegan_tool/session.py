@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.adapt import adapt, adapt_encoder, info_of, read_graph
-from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError, UsageError
+from stylegan_tool.errors import ComputeError, MemoryShortError, MissingError, ModelError, UsageError, first_line
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.interface import Stated, constant_value, fit_value
 from stylegan_tool.model_info import ModelInfo
@@ -155,10 +155,6 @@ def _provider_list(name: str, model: Path | bytes, *, device_id: int = 0, half: 
     return provider_chain(name, content, device_id=device_id, half=half)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _create(
     model: Path | bytes, options: ort.SessionOptions, providers: Chain, *, name: str = "the probe"
 ) -> ort.InferenceSession:
@@ -169,7 +165,7 @@ def _create(
         return ort.InferenceSession(str(model) if isinstance(model, Path) else model, options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
         raise ModelError(
-            f"ONNX Runtime cannot open {where}: {_first_line(error)}",
+            f"ONNX Runtime cannot open {where}: {first_line(error)}",
             hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
         ) from error
 
@@ -268,7 +264,7 @@ def _open_openvino(model: Path | bytes, name: str, *, precise: bool = False) -> 
         return OpenVinoEngine(model, precise=precise)
     except RuntimeError as error:
         raise ModelError(
-            f"OpenVINO cannot open {name}: {_first_line(error)}",
+            f"OpenVINO cannot open {name}: {first_line(error)}",
             hint="Leave --provider openvino out: ONNX Runtime may know its operators.",
         ) from error
 
@@ -474,7 +470,7 @@ def _run(engine: Engine, inputs: dict[str, NDArray[Any]], failed: str) -> list[N
                 f"{failed}: out of memory", hint="Close other programs, or use smaller tiles: --tile 256"
             ) from error
         raise ComputeError(
-            f"{failed}: {_first_line(error)}", hint="If memory ran out, use smaller tiles: --tile 512"
+            f"{failed}: {first_line(error)}", hint="If memory ran out, use smaller tiles: --tile 512"
         ) from error
 
 
@@ -553,7 +549,7 @@ def probe_provider(name: str) -> str:
         try:
             session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
         except Exception as error:  # as in _create
-            raise ComputeError(f"the probe failed on {LABELS[name]}: {_first_line(error)}") from error
+            raise ComputeError(f"the probe failed on {LABELS[name]}: {first_line(error)}") from error
         events: Sequence[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     ran_on = [event["args"]["provider"] for event in events if event.get("args", {}).get("op_name") == "Conv"]
     if not ran_on:

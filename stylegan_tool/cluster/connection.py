@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stylegan_tool.cluster.workers import Failure, Said, pack, unpack
-from stylegan_tool.errors import ComputeError, MissingError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, MissingError, SgtError, UsageError, first_line
 
 R = TypeVar("R")
 
@@ -225,8 +225,7 @@ def _start(address: str) -> None:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _no_cluster(address, reason) from error
+        raise _no_cluster(address, first_line(error)) from error
 
 
 def _keep_quiet() -> None:
@@ -266,8 +265,7 @@ def _ray_errors() -> Iterator[None]:
             ) from error
         raise
     except RayError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ComputeError(
-            f"the Ray cluster failed: {reason}",
+            f"the Ray cluster failed: {first_line(error)}",
             hint="ray status shows what is left of it. The same command goes on where this one stopped.",
         ) from error

@@ -12,7 +12,7 @@ from typing import IO, NoReturn
 
 import PIL.Image
 
-from stylegan_tool.errors import InputError
+from stylegan_tool.errors import InputError, first_line
 
 MOST_PIXELS = 300_000_000
 
@@ -58,11 +58,6 @@ def damage_reported(path: Path) -> Iterator[None]:
         refuse(path, reason, "Save it as PNG or JPEG in another program.")
     except Exception as error:  # noqa: BLE001 see above
         refuse(path, f"the file is damaged or cut off ({first_line(error)})", "Copy or download it again.")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what `error` says, or its name where it says nothing."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def refuse_too_large(path: Path, width: int, height: int) -> None:

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, first_line
 from stylegan_tool.image_files import jpeg_xl
 from stylegan_tool.image_files.naming import JPEG_SUFFIXES, WRITTEN_SUFFIXES
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.png import encode_deep_png
 from stylegan_tool.image_files.profiles import in_srgb
-from stylegan_tool.image_files.refusing import first_line
 from stylegan_tool.image_files.tiff import encode_tiff
 from stylegan_tool.pixels import in_8_bits
 from stylegan_tool.whole_files import refuse_overwrite, write_whole

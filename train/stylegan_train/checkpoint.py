@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stylegan_tool.errors import InputError, ModelError
+from stylegan_tool.errors import InputError, ModelError, first_line
 from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 
@@ -55,9 +55,8 @@ def read_plain(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__}")
     except Exception as error:  # damaged pickles fail in every way that a program can
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"Cannot be read: {path} ({reason})",
+            f"Cannot be read: {path} ({first_line(error)})",
             hint="Name a run folder that `sgt train` made and that has finished its first epoch.",
         ) from error
     return content
