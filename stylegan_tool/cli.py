@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import MissingError
+from stylegan_tool.help import SETTINGS, SgtCommand, SgtGroup
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ COMMANDS = {
         ("torch", "onnxscript", "safetensors"),
     ),
     "evaluate": LazyCommand(
-        "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target, in figures."
+        "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target."
     ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List, look at, add, fetch and remove models."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
@@ -68,7 +68,7 @@ def load_target(name: str) -> Target:
     return target
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(SgtGroup):
     """A group that knows its commands' names and help lines without importing them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -84,23 +84,21 @@ class LazyGroup(TyperGroup):
             command = get_command(target)
         else:
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(name=cmd_name)(target)
+            app.command(name=cmd_name, cls=SgtCommand)(target)
             command = get_command(app)
         command.name = cmd_name
         return command
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+    def table(self, ctx: Any) -> list[tuple[str, str]]:
+        """Return each command's name and what it does, from the table."""
+        return [(name, lazy.help) for name, lazy in COMMANDS.items()]
 
 
 app = typer.Typer(
     cls=LazyGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First look: sgt demo. Each command has its own help: sgt video --help",
+    context_settings=SETTINGS,
 )
 
 
@@ -116,4 +114,11 @@ def sgt(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    """Turn folders of pictures and whole videos into another style with CycleGAN."""
+    """Turn folders of pictures and whole films into another style with CycleGAN.
+
+    sgt demo                                        # a first look: the style that ships
+    sgt images photos/ painted/ --to vangogh        # a folder of pictures
+    sgt video holiday.mp4 painted.mp4 --to vangogh  # a film; its sound is kept
+
+    Each command has its own help: sgt video -h
+    """

@@ -12,7 +12,6 @@ from pathlib import Path
 from stylegan_tool.errors import ModelError, UsageError
 from stylegan_tool.installed import installed_models, model_files
 from stylegan_tool.model_info import ModelInfo
-from stylegan_tool.session import read_model_info
 
 DEFAULT_STYLE = "vangogh"
 _RUN_NAME = re.compile(r".+-(\d{3,})")
@@ -101,6 +100,8 @@ def load_models(name: str | None) -> list[Model]:
     Raises:
         ModelError: there is none, or a file is no model.
     """
+    from stylegan_tool.session import read_model_info  # only now: who asks for names alone does not wait for it
+
     paths, label = _locate(name)
     return [Model(path, label, read_model_info(path)) for path in paths]
 
