@@ -169,6 +169,22 @@ class _Reader:
         return already_done(job, self._making, by_content=True)
 
 
+def find_done(jobs: Iterable[Job], making: Making) -> tuple[list[Result], list[Job]]:
+    """Return the results that are there, and the jobs that are left; no picture is read for that.
+
+    Raises:
+        PlaceLostError: the manifest cannot be written.
+    """
+    done: list[Result] = []
+    left: list[Job] = []
+    for job in jobs:
+        if result := already_done(job, making, by_content=False):
+            done.append(result)
+        else:
+            left.append(job)
+    return done, left
+
+
 def already_done(job: Job, making: Making, *, by_content: bool) -> Result | None:
     """Return the result of `job` if it is there, made of the same picture with the same model and options.
 
