@@ -11,7 +11,7 @@ import numpy as np
 from stylegan_tool.demo_files import example_pictures, examples_folder
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
-from stylegan_tool.film.source import read_film_info
+from stylegan_tool.film.look import read_film_info
 from stylegan_tool.hashes import hash_file
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture

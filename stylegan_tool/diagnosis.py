@@ -6,7 +6,7 @@ from importlib import metadata
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import MissingError, SgtError
-from stylegan_tool.film.encoding import list_encoders
+from stylegan_tool.film.encoders import list_encoders
 from stylegan_tool.models import bundled_styles
 from stylegan_tool.providers import INSTALL, LABELS, NVIDIA, gpu_driver_problem
 from stylegan_tool.session import (

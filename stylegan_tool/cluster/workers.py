@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from stylegan_tool.cluster.parcel import Parcel, Shared
 from stylegan_tool.errors import SgtError
 from stylegan_tool.film.making import Together
+from stylegan_tool.film.reader import Place
 from stylegan_tool.film.shots import FilmPlan, Stretch, find_stretches, make_stretch
-from stylegan_tool.film.source import Place
 from stylegan_tool.folder.making import Making, Result, run_jobs
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job

@@ -174,7 +174,7 @@ def video(
 def _check_film(source: Path, target: Path, options: "FilmOptions") -> None:
     """Refuse what cannot be before a model is loaded."""
     from stylegan_tool.film.convert import plan_encoding, plan_window
-    from stylegan_tool.film.source import look_at
+    from stylegan_tool.film.look import look_at
 
     look = look_at(source, options.sequence_rate)
     plan_window(look, options, source)

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
 from stylegan_tool.errors import InputError, OutputError
-from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
-from stylegan_tool.film.file_errors import target_errors
+from stylegan_tool.film.encoding import choose_encoding
+from stylegan_tool.film.facts import Facts
+from stylegan_tool.film.file_errors import input_errors, target_errors
 from stylegan_tool.film.joining import Joined, join
+from stylegan_tool.film.look import Look, look_at
 from stylegan_tool.film.making import (
     LEAST_FRAMES,
     MOST_FRAMES,
@@ -25,9 +27,9 @@ from stylegan_tool.film.making import (
     Watch,
     make_segments,
 )
+from stylegan_tool.film.naming import container_of, is_sequence, list_sequence
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.shots import FilmPlan
-from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore, is_placing
 from stylegan_tool.hashes import HASH_BYTES
 from stylegan_tool.options import FilmOptions

@@ -15,6 +15,28 @@ def url_of(path: Path) -> str:
 
 
 @contextmanager
+def input_errors(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg and the system say while reading `path` into InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no such file: {path}", hint="Check the name; the film comes first, then the target."
+        ) from error
+    except IsADirectoryError as error:
+        raise InputError(
+            f"{path} is a folder, not a film", hint=f"Name one film, or numbered pictures: '{path / '%05d.png'}'"
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read", hint=f"Check its permissions: ls -l '{path}'") from error
+    except (av.error.FFmpegError, OSError) as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as a film: {reason}", hint="Play it to see whether it is damaged."
+        ) from error
+
+
+@contextmanager
 def source_errors(source: Path) -> Iterator[None]:
     """Raise InputError for what goes wrong while `source` is read again for its sound and the like."""
     try:

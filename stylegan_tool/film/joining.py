@@ -6,26 +6,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 import av
 import av.error
 from av.container import OutputContainer
-from av.packet import Packet
 from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.pictures_out import write_gif, write_pictures
 from stylegan_tool.film.plan import Encoding, Segment, Window
 from stylegan_tool.film.streams import OtherStreams, name_others
-
-if TYPE_CHECKING:
-    _AnyPacket: TypeAlias = Packet[Any]
-else:
-    _AnyPacket = Packet  # takes no parameters at run time
 
 
 @dataclass(frozen=True)
@@ -156,7 +150,7 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
     return stream
 
 
-def _packets_of(segment: Segment) -> Iterator[tuple[_AnyPacket, int]]:
+def _packets_of(segment: Segment) -> Iterator[tuple[AnyPacket, int]]:
     """Yield the packets in coding order, each with its frame's number in the segment."""
     with av.open(url_of(segment.path)) as container:
         stamps = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from stylegan_tool.blend import blend, compare_alpha
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.plan import Encoding, Segment
+from stylegan_tool.film.reader import FilmFrame, FilmReader, Place
 from stylegan_tool.film.segment_writer import SegmentWriter
-from stylegan_tool.film.source import FilmFrame, FilmReader, Place
 from stylegan_tool.film.store import Kept, SegmentRun
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import ahead

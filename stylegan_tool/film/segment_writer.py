@@ -7,26 +7,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Self
 
 import av
 import av.error
 from av.container import OutputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.colours import FrameMaker
-from stylegan_tool.film.file_errors import target_errors
+from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.plan import Encoding
 from stylegan_tool.image_files.picture import Plane
 from stylegan_tool.pixels import Image
-
-if TYPE_CHECKING:
-    _AnyPacket: TypeAlias = Packet[Any]
-else:
-    _AnyPacket = Packet  # takes no parameters at run time
 
 # Matroska counts milliseconds, and no two frames may fall on one.
 _MOST_A_SECOND = Fraction(240)
@@ -62,7 +57,7 @@ class SegmentWriter:
         self._order: list[int] = []  # the frames' numbers as their packets come
         self._info: SegmentInfo | None = None
         with target_errors(self._path):
-            self._container: OutputContainer = av.open(f"file:{path}", "w", format="matroska")
+            self._container: OutputContainer = av.open(url_of(path), "w", format="matroska")
             try:
                 self._stream = self._add_stream()
             except BaseException:
@@ -163,7 +158,7 @@ class SegmentWriter:
                 self._order.append(number)
                 self._container.mux(packet)
 
-    def _number_of(self, packet: _AnyPacket) -> int:
+    def _number_of(self, packet: AnyPacket) -> int:
         assert packet.pts is not None  # every encoder hands on what the frame said
         return round(packet.pts * packet.time_base * self._rate)
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Segment
-from stylegan_tool.film.source import Place
+from stylegan_tool.film.reader import Place
 from stylegan_tool.whole_files import write_whole
 
 _VERSION = 1

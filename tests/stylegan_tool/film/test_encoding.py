@@ -8,7 +8,9 @@ import pytest
 
 from stylegan_tool.errors import MissingError, OutputError, UsageError
 from stylegan_tool.film import encoding as module
-from stylegan_tool.film.encoding import CODECS, Facts, Light, choose_encoding, light_of, list_encoders
+from stylegan_tool.film.encoders import list_encoders
+from stylegan_tool.film.encoding import CODECS, choose_encoding
+from stylegan_tool.film.facts import Facts, Light, light_of
 from stylegan_tool.film.plan import FULL, Colours
 
 FILMS = Path(__file__).parents[3].parent / "shared/data/videos"

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.colours import ImageReader, side_data_of
 from stylegan_tool.film.decoding import decoder_for
-from stylegan_tool.film.encoding import CODECS, Facts, Light, choose_encoding, light_of
+from stylegan_tool.film.encoding import CODECS, choose_encoding
+from stylegan_tool.film.facts import Facts, Light, light_of
 from stylegan_tool.film.plan import Colours, Encoding
 from stylegan_tool.film.segment_writer import SegmentInfo, SegmentWriter
 
@@ -299,7 +300,8 @@ from pathlib import Path
 from fractions import Fraction
 import numpy as np
 import av, hashlib
-from stylegan_tool.film.encoding import Facts, choose_encoding
+from stylegan_tool.film.encoding import choose_encoding
+from stylegan_tool.film.facts import Facts
 from stylegan_tool.film.plan import Colours
 from stylegan_tool.film.segment_writer import SegmentWriter
 facts = Facts(96, 64, Fraction(25), Fraction(1, 1000), Colours(6, 1))

@@ -12,7 +12,8 @@ import pytest
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
-from stylegan_tool.film.source import INTERLACED, list_sequence
+from stylegan_tool.film.look import INTERLACED
+from stylegan_tool.film.naming import list_sequence
 from stylegan_tool.film.store import SegmentStore, kept_folder
 from stylegan_tool.image_files.picture import Picture, Plane
 from stylegan_tool.image_files.reading import read_picture
