@@ -116,7 +116,7 @@ def sgt(
 ) -> None:
     """Turn folders of pictures and whole films into another style with CycleGAN.
 
-    sgt demo                                        # a first look: the style that ships
+    sgt demo                                        # a first look
     sgt images photos/ painted/ --to vangogh        # a folder of pictures
     sgt video holiday.mp4 painted.mp4 --to vangogh  # a film; its sound is kept
 

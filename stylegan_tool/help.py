@@ -134,9 +134,12 @@ def explain(command: Any, ctx: typer.Context, width: int) -> str:
 
 def usage(command: Any, ctx: typer.Context) -> str:
     """Return 'Usage: sgt images IN OUT [OPTIONS]'."""
-    arguments = [str(param.metavar) for param in command.get_params(ctx) if param.param_type_name == "argument"]
-    rest = ["COMMAND ..."] if isinstance(command, SgtGroup) else [*arguments, "[OPTIONS]"]
-    return " ".join(["Usage:", ctx.command_path, *rest])
+    if isinstance(command, SgtGroup):
+        return f"Usage: {ctx.command_path} COMMAND ..."
+    params = command.get_params(ctx)
+    arguments = [str(param.metavar) for param in params if param.param_type_name == "argument"]
+    needed = [_spelled(param) for param in params if param.param_type_name == "option" and param.required]
+    return " ".join(["Usage:", ctx.command_path, *arguments, *needed, "[OPTIONS]"])
 
 
 class SgtCommand(TyperCommand):

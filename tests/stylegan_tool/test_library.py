@@ -169,7 +169,7 @@ def _write_png(path: Path, image: NDArray[Any]) -> Path:
 
 
 def _read_png(path: Path) -> NDArray[Any]:
-    from stylegan_tool.image_files import read_picture
+    from stylegan_tool.image_files.reading import read_picture
 
     return read_picture(path).image
 
