@@ -8,8 +8,9 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
+from stylegan_tool.run_stats import MOST_POINTS, Points, format_value, read_series, thin_out
 from stylegan_train import curves
-from stylegan_train.curves import draw_curves, read_series, write_curves
+from stylegan_train.curves import draw_curves, write_curves
 from tests.train.sets import TINY, train_until
 
 RUN = Path("runs/photo2vangogh-001")
@@ -59,7 +60,7 @@ def test_a_line_falls_from_left_to_right() -> None:
 
 def test_each_kind_of_value_has_its_panel() -> None:
     heights = []
-    series: dict[str, curves.Points] = {}
+    series: dict[str, Points] = {}
     for name in ("gan", "cycle", "lr", "swd_mean"):
         series[name] = [(1.0, 0.5), (2.0, 0.4)]
         heights.append(draw_curves(series, title="run").height)
@@ -75,8 +76,8 @@ def test_a_first_peak_does_not_flatten_the_rest() -> None:
 
 def test_long_runs_are_averaged() -> None:
     noisy = [(float(x), float(x % 2)) for x in range(10_000)]
-    thin = curves._thin_out(noisy)
-    assert len(thin) <= curves.MOST_POINTS
+    thin = thin_out(noisy)
+    assert len(thin) <= MOST_POINTS
     assert all(abs(value - 0.5) < 0.05 for _, value in thin)
 
 
@@ -84,11 +85,11 @@ def test_long_runs_are_averaged() -> None:
     ("value", "text"), [(0.0, "0"), (0.25, "0.25"), (15.0, "15"), (5e-5, "5e-5"), (1.5e-4, "1.5e-4")]
 )
 def test_labels_are_short(value: float, text: str) -> None:
-    assert curves._label(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize("values", [{"gan": [(1.0, 0.0)]}, {"lr": [(0.1, 0.0), (0.2, 0.0)]}, {"gan": [(500.0, 1e9)]}])
-def test_extreme_values_are_drawn(values: dict[str, curves.Points]) -> None:
+def test_extreme_values_are_drawn(values: dict[str, Points]) -> None:
     assert draw_curves(values, title="x" * 200).width == curves.WIDTH
 
 
