@@ -208,14 +208,9 @@ def _stylize(request: Request) -> None:
 
 def _check(request: Request) -> None:
     """Refuse what cannot be before a model is loaded."""
-<<<<<<< HEAD
-    from stylegan_tool.film.convert import plan_encoding, plan_window
-    from stylegan_tool.film.look import look_at
-=======
     from stylegan_tool.film.convert import check_target, plan_encoding, plan_window
-    from stylegan_tool.film.source import look_at
+    from stylegan_tool.film.look import look_at
     from stylegan_tool.flicker_report import check_report
->>>>>>> cli
 
     source, target, report = request.source, request.target, request.report
     check_target(source, target, overwrite=request.overwrite)

@@ -162,7 +162,8 @@ def test_an_array_becomes_what_the_command_makes_of_the_file(
 
 
 def _write_png(path: Path, image: NDArray[Any]) -> Path:
-    from stylegan_tool.image_files import Picture, write_picture
+    from stylegan_tool.image_files.picture import Picture
+    from stylegan_tool.image_files.writing import write_picture
 
     write_picture(path, Picture(image, None, None, None), overwrite=False)
     return path

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from stylegan_tool.errors import OutputError
+from stylegan_tool.run_stats import read_stats
 from stylegan_train.config import TrainConfig
-from stylegan_train.run_dir import make_run_dir, read_stats
+from stylegan_train.run_dir import make_run_dir
 
 
 def _silent(line: str) -> None:

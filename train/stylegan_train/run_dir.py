@@ -18,13 +18,13 @@ NNN counts up over all runs beside it, so that the newest run is the one with th
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.models import list_runs, run_number
+from stylegan_tool.run_stats import read_stats
 from stylegan_tool.whole_files import write_whole
 from stylegan_train.config import TrainConfig, read_config
 
@@ -124,18 +124,6 @@ class UnwrittenRun(RunDir):
 
     def cut_stats(self, epoch: int, step: int) -> None:
         """Cut nothing."""
-
-
-def read_stats(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects in a stats.jsonl, none where there is no such file; a line that a kill cut off is left out."""
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with suppress(ValueError):
-                values = json.loads(line)
-                if isinstance(values, dict) and line.endswith("\n"):
-                    yield values
 
 
 def _is_until(values: dict[str, Any], epoch: int, step: int) -> bool:
