@@ -1,5 +1,7 @@
 """The classes of our commands: Typer's, with help, completion and messages of our own."""
 
+import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 from stylegan_tool.help import Explanation, explain
 from stylegan_tool.usage import in_our_words, refuse_command
 
-# In characters; wider lines are harder to read.
+# In characters: lines of help (wider ones are harder to read), and what Tab shows beside an option.
 WIDEST_HELP = 100
+WIDEST_BRIEF = 48
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST_HELP}
 
 TYPED = "stylegan_tool.typed"  # in a context's `meta`: the whole command, as a shell takes it
@@ -22,13 +25,22 @@ def what_was_typed(ctx: typer.Context) -> dict[str, str]:
     return {"command": str(ctx.meta.get(TYPED, "")), "folder": str(Path.cwd())}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Completion:
     """What Tab may put in, as a shell's completion asks for it."""
 
     value: str
     help: str
     type: str = "plain"
+
+
+def _briefly(items: Any) -> Any:
+    """Cut what zsh and fish show beside each of them: in fish, a second line would be one more to choose."""
+    for item in items:
+        text = (item.help or "").partition(" [")[0].rstrip(".")
+        clause = text if len(text) <= WIDEST_BRIEF else re.split("[.:;] ", text)[0]
+        item.help = textwrap.shorten(clause, WIDEST_BRIEF, placeholder="…")
+    return items
 
 
 class SgtCommand(TyperCommand):
@@ -46,6 +58,10 @@ class SgtCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help; see help.py."""
         formatter.write(explain(self, ctx, formatter.width))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the options that may follow."""
+        return _briefly(super().shell_complete(ctx, incomplete))
 
 
 class SgtGroup(TyperGroup):
@@ -93,5 +109,5 @@ class SgtGroup(TyperGroup):
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Return what may follow: options, or commands, of which none is imported."""
         if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        return [Completion(name, text) for name, text in self.table(ctx) if name.startswith(incomplete)]
+            return _briefly(super().shell_complete(ctx, incomplete))
+        return _briefly([Completion(name, text) for name, text in self.table(ctx) if name.startswith(incomplete)])
