@@ -6,6 +6,7 @@
 
 import importlib
 import importlib.util
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,8 +15,8 @@ import typer
 from typer.main import get_command
 
 from stylegan_tool import __version__
+from stylegan_tool.command import SETTINGS, TYPED, SgtCommand, SgtGroup
 from stylegan_tool.errors import MissingError
-from stylegan_tool.help import SETTINGS, SgtCommand, SgtGroup
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,12 @@ class LazyGroup(SgtGroup):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        target = load_target(cmd_name)
+        try:
+            target = load_target(cmd_name)
+        except MissingError:
+            if ctx.resilient_parsing:  # Tab is no place for messages
+                return None
+            raise
         if isinstance(target, typer.Typer):
             command = get_command(target)
         else:
@@ -92,6 +98,25 @@ class LazyGroup(SgtGroup):
     def table(self, ctx: Any) -> list[tuple[str, str]]:
         """Return each command's name and what it does, from the table."""
         return [(name, lazy.help) for name, lazy in COMMANDS.items()]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read it, and remember it as it was typed."""
+        ctx.meta[TYPED] = shlex.join([ctx.info_name, *args])
+        return super().parse_args(ctx, args)
+
+    def say_what_next(self, ctx: Any) -> None:
+        """Print what there is in this folder, and what to type next."""
+        from pathlib import Path
+
+        from stylegan_tool.next_steps import Place, describe
+        from stylegan_tool.providers import gpu_driver_problem
+
+        place = Place(
+            Path(),
+            has_gpu=lambda: gpu_driver_problem() is None,
+            can_train=lambda: importlib.util.find_spec("torch") is not None,
+        )
+        typer.echo(describe(place))
 
 
 app = typer.Typer(
@@ -108,7 +133,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True)
+@app.callback()
 def sgt(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
@@ -120,5 +145,5 @@ def sgt(
     sgt images photos/ painted/ --to vangogh        # a folder of pictures
     sgt video holiday.mp4 painted.mp4 --to vangogh  # a film; its sound is kept
 
-    Each command has its own help: sgt video -h
+    Each command has its own help: sgt video -h. Without a command, sgt says what to do next in this folder.
     """

@@ -15,13 +15,13 @@ in brackets at the end of its line. Typer's own formatter knows headings only wi
 Units: widths in characters.
 """
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 COMMON = "Common options"
 LOOK = "Look"
@@ -33,10 +33,7 @@ WHERE = "Where it runs"
 FOREIGN = "Somebody else's model"
 HELP = "Help"
 
-# Wider lines are harder to read, and a terminal of 80 is common.
-WIDEST = 100
 _FIRST_COLUMN = 26  # at most; what is longer has a line of its own
-SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST}
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def _sections(sections: dict[str, list[tuple[str, str]]], width: int) -> Iterato
                 first = ""
 
 
-def _spelled(param: Any) -> str:
+def spell(param: Any) -> str:
     """Return '--tile auto|off|PX', or an argument's name."""
     if param.param_type_name == "argument":
         return str(param.metavar).strip("[]")
@@ -108,56 +105,40 @@ def headings(command: Any, ctx: typer.Context) -> dict[str, list[Any]]:
     return {heading: params for heading, params in found.items() if params}
 
 
-def explain(command: Any, ctx: typer.Context, width: int) -> str:
+def explain(command: Any, ctx: typer.Context, width: int, table: Sequence[tuple[str, str]] = ()) -> str:
     """Return the command's help.
 
     Args:
         width: of a line; examples are never wrapped.
+        table: a group's commands, each with what it does.
     """
     told = Explanation.parse(command.help or "")
-    lines = [usage(command, ctx), "", *(f"  {line}" for line in _wrapped(told.sentence, width - 2))]
+    lines = [usage(command, ctx.command_path), "", *(f"  {line}" for line in _wrapped(told.sentence, width - 2))]
     if told.examples:
         lines += ["", "Examples:", *(f"  {line}" for line in told.examples)]
     arguments = [param for param in command.get_params(ctx) if param.param_type_name == "argument"]
     tables = {"Arguments": arguments} if arguments else {}
     sections = {
-        heading: [(_spelled(param), _told(param)) for param in params]
+        heading: [(spell(param), _told(param)) for param in params]
         for heading, params in {**tables, **headings(command, ctx)}.items()
     }
-    if isinstance(command, SgtGroup):
-        sections = {"Commands": command.table(ctx), **sections}
+    if table:
+        sections = {"Commands": list(table), **sections}
     lines += _sections(sections, width)
     for note in told.notes:
         lines += ["", *(f"  {line}" for line in _wrapped(note, width - 2))]
     return "\n".join(lines) + "\n"
 
 
-def usage(command: Any, ctx: typer.Context) -> str:
-    """Return 'Usage: sgt images IN OUT [OPTIONS]'."""
-    if isinstance(command, SgtGroup):
-        return f"Usage: {ctx.command_path} COMMAND ..."
-    params = command.get_params(ctx)
-    arguments = [str(param.metavar) for param in params if param.param_type_name == "argument"]
-    needed = [_spelled(param) for param in params if param.param_type_name == "option" and param.required]
-    return " ".join(["Usage:", ctx.command_path, *arguments, *needed, "[OPTIONS]"])
+def usage(command: Any, path: str) -> str:
+    """Return 'Usage: sgt images IN OUT [OPTIONS]'; `path` is 'sgt images'."""
+    if command.allow_extra_args:  # a group takes its commands as such
+        return f"Usage: {path} COMMAND ..."
+    arguments = [str(param.metavar) for param in command.params if param.param_type_name == "argument"]
+    needed = [spell(param) for param in command.params if param.param_type_name == "option" and param.required]
+    return " ".join(["Usage:", path, *arguments, *needed, "[OPTIONS]"])
 
 
-class SgtCommand(TyperCommand):
-    """A command with that help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write it."""
-        formatter.write(explain(self, ctx, formatter.width))
-
-
-class SgtGroup(TyperGroup):
-    """Several commands under one name, with that help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write it."""
-        formatter.write(explain(self, ctx, formatter.width))
-
-    def table(self, ctx: Any) -> list[tuple[str, str]]:
-        """Return each command's name and what it does."""
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        return [(name, Explanation.parse(command.help or "").sentence) for name, command in commands if command]
+def example(command: Any) -> str:
+    """Return the first of the command's examples, without its comment."""
+    return re.sub(r"\s+#.*", "", Explanation.parse(command.help or "").examples[0])

@@ -93,8 +93,8 @@ def export(
 ) -> None:
     """Write a run's two generators as A2B.onnx and B2A.onnx into its folder, checked against torch.
 
-    sgt export                                               # the newest in runs/
-    sgt export runs/photo2vangogh-001 --checkpoint best      # another, its best epoch
+    sgt export                                               # the newest run
+    sgt export runs/photo2vangogh-001 --checkpoint best      # its best epoch
     sgt export vangogh --precision int8 --calibrate photos/  # vangogh-int8
 
     Then: sgt images PICTURES OUT --model RUN

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from stylegan_tool.command import what_was_typed
 from stylegan_tool.commands.model_options import (
     CompareOption,
     DeviceOption,
@@ -92,6 +93,7 @@ class Request:
     plan: bool
     verify: bool
     overwrite: bool
+    typed: dict[str, str]
 
     @property
     def is_folder(self) -> bool:
@@ -100,6 +102,7 @@ class Request:
 
 
 def images(
+    ctx: typer.Context,
     source: SourceArgument,
     target: TargetArgument,
     to: ToOption = None,
@@ -124,7 +127,7 @@ def images(
 ) -> None:
     """Stylise a picture or a folder tree.
 
-    sgt images photos/ painted/ --to vangogh        # a folder; the tree is mirrored
+    sgt images photos/ painted/ --to vangogh        # a folder and all below
     sgt images photo.jpg painted.jpg --to monet     # one picture
     sgt images photos/ mine/ --model runs/mine-001  # a style of your own
 
@@ -142,6 +145,7 @@ def images(
         plan=plan,
         verify=verify,
         overwrite=overwrite,
+        typed=what_was_typed(ctx),
     )
     _stylize(request)
 
@@ -153,14 +157,15 @@ def _stylize(request: Request) -> None:
 
     jobs = plan_jobs(request.source, request.target, request.shard)
     _check(request)
-    with Manifest(request.target, request.shard.file_name) if request.is_folder else nullcontext() as manifest:
+    folder = request.target if request.is_folder else jobs[0].target.parent
+    remembering = Manifest(folder, request.shard.file_name, about=request.typed) if request.is_folder else nullcontext()
+    with remembering as manifest:
         replaceable = refuse_existing(jobs, manifest, overwrite=request.overwrite)
         stylizer = request.tiles.open(request.model.open())
         if request.plan:
             _print_plan(jobs, stylizer)
         else:
             making = _plan_making(request, stylizer, manifest, replaceable)
-            folder = request.target if request.is_folder else jobs[0].target.parent
             report = _open_report(request, making, stylizer)
             _stylize_all(jobs, making, request.target, report, _choose_run(request, making, stylizer, folder))
 

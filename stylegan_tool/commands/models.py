@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from stylegan_tool.command import SETTINGS, SgtCommand, SgtGroup
 from stylegan_tool.commands.fetch import fetch_model
 from stylegan_tool.commands.model_options import InputOption, model_names
-from stylegan_tool.help import SETTINGS, SgtCommand, SgtGroup
 from stylegan_tool.installed import installed_models
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ sgt models add mosaic.onnx  # keep somebody else's, to be used by its name""",
 def list_models() -> None:
     """List what ships, what is installed and the exported runs of this folder.
 
-    sgt models list                            # * is used where no --model is named
+    sgt models list                            # *: without --model, it is used
     sgt models info vangogh                    # what one costs, how far it looks
     sgt images photos/ painted/ --model monet  # use one
     """

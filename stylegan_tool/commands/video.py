@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from stylegan_tool.command import what_was_typed
 from stylegan_tool.commands.model_options import (
     CompareOption,
     DeviceOption,
@@ -120,9 +121,11 @@ class Request:
     steady: float
     report: Path | None
     overwrite: bool
+    typed: dict[str, str]
 
 
 def video(
+    ctx: typer.Context,
     source: SourceArgument,
     target: TargetArgument,
     to: ToOption = None,
@@ -176,6 +179,7 @@ def video(
         steady=choose_strength(SteadyOption.parse(steady)),
         report=report,
         overwrite=overwrite,
+        typed=what_was_typed(ctx),
     )
     _stylize(request)
 
@@ -275,7 +279,7 @@ def _convert(
             steady=request.steady,
             watch=meter.add if meter else None,
             made_with=made_with,
-            find_out=lambda known: {"memory_bytes": stylizer.limit_memory(known.get("memory_bytes"))},
+            find_out=lambda known: {"memory_bytes": stylizer.limit_memory(known.get("memory_bytes")), **request.typed},
             overwrite=request.overwrite,
             on_start=begin,
             on_frame=progress.advance,

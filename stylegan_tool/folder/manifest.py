@@ -5,7 +5,7 @@ to one file over a network. A line is a JSON object:
 
     {"output": "a/x.jpg", "input": "../photos/a/x.jpg", "made_with": "5f0c…",
      "input_file": [bytes, mtime_ns, hash], "output_file": [bytes, mtime_ns, hash], "size": [width, height]}
-    {"made_with": "5f0c…", "means": {…}}        what stands behind that abbreviation
+    {"made_with": "5f0c…", "means": {…}, …}     what stands behind that abbreviation, and who said so: the command
 
 A record is appended, by one write, when its picture is whole on the disk and before it takes its name: whenever the
 program ends, a file that has its name has its record. A record may lack its file, or describe one that has been
@@ -120,15 +120,17 @@ class Manifest:
     Args:
         folder: where results go; need not be there before the first `add`.
         part: names the file that is appended to, where several machines share the folder.
+        about: what else to write beside the meaning of an abbreviation, for people.
     """
 
-    def __init__(self, folder: Path, part: str = "") -> None:
+    def __init__(self, folder: Path, part: str = "", *, about: Mapping[str, str] | None = None) -> None:
         """Read what is there.
 
         Raises:
             OutputError: it cannot be read.
         """
         self.folder = folder
+        self._about = dict(about or {})
         self.path = folder / f"{STEM}{'-' if part else ''}{part}{SUFFIX}"
         self._records: defaultdict[str, list[Record]] = defaultdict(list)
         self._read_bytes: dict[Path, int] = {}  # how far each has been taken in
@@ -199,7 +201,7 @@ class Manifest:
         """
         if means is not None and record.made_with not in self._described:
             self._described.add(record.made_with)
-            self._append(json.dumps({"made_with": record.made_with, "means": means}).encode() + b"\n")
+            self._append(json.dumps({"made_with": record.made_with, "means": means, **self._about}).encode() + b"\n")
         self._append(record.to_line())
 
     def _append(self, line: bytes) -> None:
