@@ -28,6 +28,7 @@ from stylegan_tool.image_files import (
     SUFFIXES,
     Picture,
     check_readable,
+    encode_picture,
     find_pictures,
     output_name,
     read_picture,
@@ -721,6 +722,13 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     if number == errno.ENOSPC:
         assert "room" in error.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", sorted(image_files._ENCODERS))
+def test_what_is_encoded_is_lent_by_nobody(suffix: str) -> None:
+    """Python 3.12 crashes and 3.13 complains where it collects a BytesIO that has lent its memory."""
+    content = memoryview(encode_picture(Path(f"x{suffix}"), Picture(marked())))
+    assert isinstance(content.obj, bytes)
 
 
 def test_an_interrupted_write_leaves_nothing_and_keeps_the_old_file(
