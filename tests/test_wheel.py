@@ -23,6 +23,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.models import REPOSITORY
+from tests.wheels import build, contents
 
 PACKAGES = {
     "stylegan_tool": REPOSITORY / "stylegan_tool",
@@ -35,31 +36,17 @@ LARGEST_WHEEL_MB = 20  # README says 16; two styles are 15 of them
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree."""
-    return _build(REPOSITORY, "wheel", tmp_path_factory.mktemp("dist"))
+    return build(REPOSITORY, "wheel", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
 def names(wheel: Path) -> set[str]:
-    return _names(wheel)
+    return contents(wheel)
 
 
 @pytest.fixture(scope="module")
 def metadata(wheel: Path) -> Message:
     return Parser().parsestr(_read(wheel, "METADATA"))
-
-
-def _build(tree: Path, target: str, folder: Path) -> Path:
-    """Build the wheel or sdist of a tree into an empty folder and return its path."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
-    subprocess.run(build, cwd=tree, check=True, capture_output=True)
-    (path,) = folder.iterdir()
-    return path
-
-
-def _names(wheel: Path) -> set[str]:
-    """What a wheel holds, but for its own description."""
-    with ZipFile(wheel) as files:
-        return {name for name in files.namelist() if ".dist-info/" not in name}
 
 
 def _read(wheel: Path, name: str) -> str:
@@ -95,10 +82,10 @@ def test_no_tests_tools_or_training_data_are_among_them(names: set[str]) -> None
 def test_the_sdist_makes_the_same_wheel(names: set[str], tmp_path: Path) -> None:
     for folder in ("sdist", "wheel"):
         (tmp_path / folder).mkdir()
-    with tarfile.open(_build(REPOSITORY, "sdist", tmp_path / "sdist")) as files:
+    with tarfile.open(build(REPOSITORY, "sdist", tmp_path / "sdist")) as files:
         files.extractall(tmp_path / "tree", filter="data")
     (tree,) = (tmp_path / "tree").iterdir()
-    assert _names(_build(tree, "wheel", tmp_path / "wheel")) == names
+    assert contents(build(tree, "wheel", tmp_path / "wheel")) == names
     for what_tests_need in ("Makefile", "constraints.txt", "tests/golden", "bench", "docs"):
         assert (tree / what_tests_need).exists()
 

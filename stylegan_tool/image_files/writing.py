@@ -92,7 +92,9 @@ def _pillow_rgba(picture: Picture) -> PIL.Image.Image:
 def _saved(image: PIL.Image.Image, file_format: str, **options: Any) -> memoryview:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **{name: value for name, value in options.items() if value is not None})
-    return buffer.getbuffer()
+    # Not getbuffer(): Python 3.12 crashes where the garbage collector meets a BytesIO that has lent its memory, which a
+    # failed write leaves to it.
+    return memoryview(buffer.getvalue())
 
 
 def _encode_jpeg(picture: Picture) -> memoryview:

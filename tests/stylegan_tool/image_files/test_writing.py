@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stylegan_tool.errors import OutputError
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture
-from stylegan_tool.image_files.writing import write_picture
+from stylegan_tool.image_files.writing import encode_picture, write_picture
 from stylegan_tool.pixels import in_8_bits
 from tests.picture_files import DEEP, LOSSLESS, LOSSY, deep_values, marked
 
@@ -113,3 +113,10 @@ def test_an_existing_file_is_kept_unless_overwriting_is_asked_for(tmp_path: Path
 def test_missing_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
     write_picture(tmp_path / "a/b/x.png", Picture(marked()))
     assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("suffix", [*LOSSLESS, *LOSSY])
+def test_what_is_encoded_is_lent_by_nobody(suffix: str) -> None:
+    """Python 3.12 crashes and 3.13 complains where it collects a BytesIO that has lent its memory."""
+    content = memoryview(encode_picture(Path(f"x{suffix}"), Picture(marked())))
+    assert isinstance(content.obj, bytes)
