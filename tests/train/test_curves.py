@@ -1,7 +1,8 @@
 """The curves of a run: which values are drawn, where, and that a person can tell them apart."""
 
-import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
 from stylegan_train import curves
-from stylegan_train.curves import draw_curves, read_series, write_curves
+from stylegan_train.curves import draw_curves, gather_series, write_curves
 from tests.train.sets import TINY, train_until
 
 RUN = Path("runs/photo2vangogh-001")
 
 
-def _line(steps: int, **values: float) -> str:
-    return json.dumps({"epoch": 1, "step": steps, "steps": steps, "lr": 1e-4, **values})
+def _told(steps: int, **values: float) -> dict[str, float]:
+    return {"epoch": 1, "step": steps, "steps": steps, "lr": 1e-4, **values}
 
 
 def _pixels_of(picture: PilImage.Image, colour: tuple[int, int, int]) -> np.ndarray:
@@ -26,22 +27,22 @@ def _pixels_of(picture: PilImage.Image, colour: tuple[int, int, int]) -> np.ndar
 
 
 def test_values_are_placed_in_epochs() -> None:
-    series = read_series([_line(10, gan=0.5), _line(20, gan=0.25)], n_steps=20)
+    series = gather_series([_told(10, gan=0.5), _told(20, gan=0.25)], n_steps=20)
     assert series == {"gan": [(0.5, 0.5), (1.0, 0.25)], "lr": [(0.5, 1e-4), (1.0, 1e-4)]}
 
 
 def test_what_a_killed_run_told_twice_counts_once() -> None:
-    validated = json.dumps({"epoch": 1, "step": 20, "steps": 20, "swd_mean": 3.0})
-    lines = [_line(10, gan=1), _line(20, gan=2), validated, _line(30, gan=3), '{"epoch": 1, "st']
-    lines += [_line(20, gan=4), validated, _line(30, gan=5)]
-    series = read_series(lines, n_steps=10)
+    validated = {"epoch": 1, "step": 20, "steps": 20, "swd_mean": 3.0}
+    told = [_told(10, gan=1), _told(20, gan=2), validated, _told(30, gan=3)]
+    told += [_told(20, gan=4), validated, _told(30, gan=5)]
+    series = gather_series(told, n_steps=10)
     assert series["gan"] == [(1, 1), (2, 4), (3, 5)]
     assert series["swd_mean"] == [(2, 3.0)]
 
 
-@pytest.mark.parametrize("line", ["", "[]", "{}", "null", '{"steps": 3, "gan": NaN}', '{"steps": 3, "note": "x"}'])
-def test_lines_that_hold_no_number_are_left_out(line: str) -> None:
-    assert read_series([line], n_steps=1) == {}
+@pytest.mark.parametrize("values", [{}, {"steps": 3, "gan": math.nan}, {"steps": 3, "note": "x"}])
+def test_what_holds_no_number_is_left_out(values: dict[str, Any]) -> None:
+    assert gather_series([values], n_steps=1) == {}
 
 
 def test_a_line_falls_from_left_to_right() -> None:

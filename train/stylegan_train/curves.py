@@ -4,7 +4,6 @@ Drawn with Pillow, which is here anyway. Lengths in pixels; the axis below is in
 """
 
 import io
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
 from stylegan_tool.whole_files import write_whole
+from stylegan_train.run_dir import read_stats
 
 WIDTH, PANEL_HEIGHT, HEAD, GAP, FOOT = 1200, 280, 32, 72, 76
 LEFT, RIGHT = 96, 1168  # of the axes
@@ -66,22 +66,18 @@ def write_curves(stats_path: Path, path: Path, *, title: str, n_steps: int) -> N
     Raises:
         OSError, OutputError: it cannot be written.
     """
-    series = read_series(stats_path.read_text(encoding="utf-8").splitlines() if stats_path.is_file() else [], n_steps)
+    series = gather_series(read_stats(stats_path), n_steps)
     if series:
         memory = io.BytesIO()
         draw_curves(series, title=title).save(memory, "PNG")
         write_whole(path, memory.getvalue(), overwrite=True)
 
 
-def read_series(lines: Iterable[str], n_steps: int) -> dict[str, Points]:
+def gather_series(stats: Iterable[dict[str, Any]], n_steps: int) -> dict[str, Points]:
     """Return (epoch, value) by name; a run that was killed told some steps twice, of which the later ones count."""
     objects: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:  # cut off by a kill
-            continue
-        if not isinstance(values, dict) or "steps" not in values:
+    for values in stats:
+        if "steps" not in values:
             continue
         while objects and _is_overtaken(objects[-1], values):
             objects.pop()
