@@ -72,7 +72,7 @@ class OutputError(SgtError):
 
 
 class PartialError(SgtError):
-    """Some files of a folder failed, or a film was finished with repaired frames."""
+    """Some files of a folder failed, or a film was finished with repaired frames or damaged sound."""
 
     exit_code = 6
 

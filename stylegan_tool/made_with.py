@@ -11,8 +11,9 @@ from typing import Any
 from stylegan_tool import __version__
 from stylegan_tool.opening import hash_model
 from stylegan_tool.options import Blend
+from stylegan_tool.ort_engine import runtime_versions
 from stylegan_tool.providers import OPENVINO
-from stylegan_tool.session import Session, runtime_versions
+from stylegan_tool.session import Session
 
 
 def describe_pictures(session: Session, blend: Blend, tile_stats: str, tile: str, memory: str | None) -> dict[str, Any]:

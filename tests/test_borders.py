@@ -35,7 +35,7 @@ BELOW_IMAGE_FILES = {"errors", "pixels", "whole_files"}
 # Large libraries, and the files or folders of the rooms that may import them.
 LIBRARIES = {
     "torch": {"train/stylegan_train/", "export/stylegan_export/"},
-    "onnxruntime": {"stylegan_tool/session.py", "export/stylegan_export/precision.py"},
+    "onnxruntime": {"stylegan_tool/ort_engine.py", "export/stylegan_export/precision.py"},
     "onnx": {
         "stylegan_tool/adapt.py",
         "stylegan_tool/anatomy.py",

@@ -43,8 +43,8 @@ class FilmReport:
     """What `convert_film` wrote.
 
     `repaired` counts frames that the decoder patched, frames that were lost and stand in the film as a
-    repetition of the one before, unreadable places between packets, and a missing end (1). `kept` frames come from
-    an earlier run that was stopped.
+    repetition of the one before, unreadable places between packets, a missing end (1), and damaged places in the sound.
+    `kept` frames come from an earlier run that was stopped.
     """
 
     frames: int
@@ -169,7 +169,7 @@ def convert_film(
             if made_with is None:
                 store.remove()
             raise
-        report = _report(plan, store, (*look.notes, *notes, *joined.notes), kept=kept, has_sound=joined.has_sound)
+        report = _report(plan, store, replace(joined, notes=(*look.notes, *notes, *joined.notes)), kept=kept)
         store.remove()
     return report
 
@@ -192,13 +192,17 @@ def _make_all(
         store.load()
 
 
-def _report(plan: FilmPlan, store: SegmentStore, notes: tuple[str, ...], *, kept: int, has_sound: bool) -> FilmReport:
+def _report(plan: FilmPlan, store: SegmentStore, joined: Joined, *, kept: int) -> FilmReport:
     damage = sum(one.damage for one in store.kept)
-    if damage:
-        notes += (f"damaged places in {plan.source.name}: {damage}",)
-    frames = sum(len(one.segment.pts) for one in store.kept)
-    encoding = plan.encoding
-    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, has_sound)
+    return FilmReport(
+        frames=sum(len(one.segment.pts) for one in store.kept),
+        repaired=damage + joined.damage,
+        width=plan.encoding.padded_width,
+        height=plan.encoding.padded_height,
+        notes=(*joined.notes, *([f"damaged places in {plan.source.name}: {damage}"] if damage else ())),
+        kept=kept,
+        has_sound=joined.has_sound,
+    )
 
 
 def finish_film(

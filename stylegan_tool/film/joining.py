@@ -24,11 +24,18 @@ from stylegan_tool.film.streams import OtherStreams, name_others
 
 @dataclass(frozen=True)
 class Joined:
-    """What `join` wrote: how many frames, what the user should know of it, and whether there is sound in it."""
+    """What `join` wrote.
+
+    Attributes:
+        notes: what the user should know of it.
+        has_sound: there is sound in it.
+        damage: damaged places met in what is carried over beside the pictures.
+    """
 
     frames: int
     notes: tuple[str, ...]
     has_sound: bool = False
+    damage: int = 0
 
 
 def join(
@@ -73,7 +80,7 @@ def join(
             with target_errors(target), _tracks_refused(source, target):
                 container.close()
         _check_written(target_part, target, frames, others)
-    return Joined(frames, tuple(others.notes()), has_sound)
+    return Joined(frames, tuple(others.notes()), has_sound, others.damage)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import InputError
-from stylegan_tool.film.colours import ImageReader, colours_of
+from stylegan_tool.film.colours import colours_of
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.facts import Facts, light_of
 from stylegan_tool.film.file_errors import input_errors
+from stylegan_tool.film.image_reader import ImageReader
 from stylegan_tool.film.source import open_film
 
 INTERLACED = "the film is interlaced: its frames are made whole (bwdif), one for each"

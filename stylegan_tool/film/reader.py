@@ -16,10 +16,10 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from stylegan_tool.errors import InputError
-from stylegan_tool.film.colours import ImageReader
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.deinterlace import Deinterlacer
 from stylegan_tool.film.file_errors import input_errors
+from stylegan_tool.film.image_reader import ImageReader
 from stylegan_tool.film.look import INTERLACED, Look
 from stylegan_tool.film.naming import is_sequence
 from stylegan_tool.film.packets import MOST_FAILURES, AnyPacket

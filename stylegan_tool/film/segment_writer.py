@@ -16,8 +16,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.film.colours import FrameMaker
 from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.frame_maker import FrameMaker
 from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.plan import Encoding
 from stylegan_tool.image_files.picture import Plane

@@ -79,6 +79,9 @@ class OtherStreams:
     """All streams of a source but its pictures, on their way into a container.
 
     Use: `options` while opening the container, then `announce`, then `mux_until`, then `check` and `notes`.
+
+    Attributes:
+        damage: damaged places, known when all is written.
     """
 
     def __init__(self, source: Path | None, target: Path, encoding: Encoding, window: Window) -> None:
@@ -92,7 +95,7 @@ class OtherStreams:
         self._wanted_labels: dict[str, str] = {}
         self._languages: list[tuple[str, str | None]] = []  # of sound and subtitles, with the track's name
         self._tracks: dict[int, Track] = {}
-        self._damage = 0
+        self.damage = 0
         self._failures = 0
         self._ahead: AnyPacket | None = None
         self._packets: Iterator[AnyPacket] = iter(())
@@ -149,7 +152,7 @@ class OtherStreams:
         if time_s is None:
             for track in self._tracks.values():
                 self._mux(track.finish())
-                self._damage += track.damage
+                self.damage += track.damage
             self._tracks = {}
 
     def check(self, written: InputContainer) -> None:
@@ -168,8 +171,8 @@ class OtherStreams:
             notes.append(f"left out, since {self._target.suffix} takes none: {', '.join(self._no_place)}")
         if self._left_out:
             notes.append(f"left out: {', '.join(self._left_out)}")
-        if self._damage and self._source is not None:
-            notes.append(f"damaged places in the sound of {self._source.name}: {self._damage}")
+        if self.damage and self._source is not None:
+            notes.append(f"damaged places in the sound of {self._source.name}: {self.damage}")
         return notes
 
     # Choosing -------------------------------------------------------------------------------------------
@@ -360,7 +363,7 @@ class OtherStreams:
                             return packet
                     return None
                 except av.error.InvalidDataError:
-                    self._damage += 1
+                    self.damage += 1
                     self._failures += 1
                     self._packets = self._input.demux()
         return None
@@ -371,7 +374,7 @@ class OtherStreams:
                 try:
                     self._container.mux(packet)
                 except av.error.InvalidDataError:  # sound that says of itself what it is, and lies
-                    self._damage += 1
+                    self.damage += 1
 
 
 def _is_chapter_list(stream: Stream) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_tool.errors import ComputeError, InputError
+from stylegan_tool.errors import ComputeError, InputError, first_line
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.pixels import to_batch, to_image
@@ -92,7 +92,7 @@ class Loop:
             self.means = defaultdict(list, state.get("means", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"The training state does not fit the run: {path} ({str(error).partition(chr(10))[0]})",
+                f"The training state does not fit the run: {path} ({first_line(error)})",
                 hint="Its config.json was changed, or the state is another run's. Start a new run.",
             ) from error
 

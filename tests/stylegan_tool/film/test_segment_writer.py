@@ -16,10 +16,11 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.film.colours import ImageReader, side_data_of
+from stylegan_tool.film.colours import side_data_of
 from stylegan_tool.film.decoding import decoder_for
 from stylegan_tool.film.encoding import CODECS, choose_encoding
 from stylegan_tool.film.facts import Facts, Light, light_of
+from stylegan_tool.film.image_reader import ImageReader
 from stylegan_tool.film.plan import Colours, Encoding
 from stylegan_tool.film.segment_writer import SegmentInfo, SegmentWriter
 
