@@ -5,7 +5,10 @@ A message has three parts: what happened, to which file, and what to type now. T
 exit; `__main__.main` is the only place that turns these into exit codes.
 """
 
+import errno
+import shlex
 import unicodedata
+from pathlib import PurePath
 
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, lone surrogates, separators
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of emoji and of Persian words
@@ -25,6 +28,25 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # how Python hands over a byte that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def typed(path: PurePath | str) -> str:
+    """Return `path` as it is typed in a shell: in quotes where it needs them."""
+    return shlex.quote(str(path))
+
+
+def what_to_do(failed: int | None, folder: PurePath) -> str:
+    """Return the hint for a write in `folder` that failed with the system's error number `failed`."""
+    where = typed(folder)
+    if failed in (errno.ENOSPC, errno.EDQUOT):
+        return f"Make room on that disk, or name another place. What is free: df -h {where}"
+    if failed in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"Name another place, or change who may write there: ls -ld {where}"
+    if failed in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        return "A file is where a folder should be, or the other way round: name another place."
+    if failed == errno.ENAMETOOLONG:
+        return "Choose a shorter name."
+    return f"Name another place, or look at that disk: df -h {where}"
 
 
 class SgtError(Exception):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av.error
 
-from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.errors import InputError, OutputError, what_to_do
 
 
 def url_of(path: Path) -> str:
@@ -21,7 +21,7 @@ def source_errors(source: Path) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
-            f"{source} cannot be read again for its sound: {error.strerror or type(error).__name__}",
+            f"cannot read {source} again for its sound: {error.strerror or type(error).__name__}",
             hint="Put the film back where it was, and run the same command again.",
         ) from error
 
@@ -33,6 +33,6 @@ def target_errors(target: Path) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         raise OutputError(
-            f"{target} cannot be written: {error.strerror or type(error).__name__}",
-            hint=f"Check the space and the rights: df -h '{target.parent}'",
+            f"cannot write {target}: {error.strerror or type(error).__name__}",
+            hint=what_to_do(error.errno, target.parent),
         ) from error

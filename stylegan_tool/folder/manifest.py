@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
 
 STEM, SUFFIX = ".sgt-manifest", ".jsonl"
 HASH_BYTES = 16
@@ -240,7 +240,7 @@ class Manifest:
         except OSError as error:
             raise OutputError(
                 f"cannot {doing} {self.path}: {error.strerror or error}",
-                hint="Check the space and the rights there, or name another folder for the results.",
+                hint=what_to_do(error.errno, self.folder),
             ) from error
 
 

@@ -1,10 +1,14 @@
+import errno
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stylegan_tool.errors import InputError, visible
+from stylegan_tool.errors import InputError, typed, visible, what_to_do
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,25 @@ def test_a_name_that_the_terminal_cannot_show_does_not_end_the_program(tmp_path:
         assert ran.returncode == 3
         assert b"Traceback" not in ran.stderr
         assert b"no such file" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"),
+    [
+        pytest.param(errno.ENOSPC, "df -h 'my films'", id="full"),
+        pytest.param(errno.EDQUOT, "df -h 'my films'", id="quota"),
+        pytest.param(errno.EACCES, "ls -ld 'my films'", id="rights"),
+        pytest.param(errno.EROFS, "ls -ld 'my films'", id="read-only"),
+        pytest.param(errno.ENOTDIR, "where a folder should be", id="file"),
+        pytest.param(errno.ENAMETOOLONG, "shorter", id="long"),
+        pytest.param(errno.EIO, "look at that disk: df -h 'my films'", id="other"),
+        pytest.param(None, "look at that disk", id="not the system's"),
+    ],
+)
+def test_a_failed_write_says_what_to_do_about_its_reason(failed: int | None, said: str) -> None:
+    assert said in what_to_do(failed, Path("my films"))
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_what_is_typed_is_one_word_to_a_shell(name: str) -> None:
+    assert shlex.split(typed(name)) == [name]

@@ -132,14 +132,14 @@ def test_a_missing_set_says_what_was_looked_for_where_and_how_to_lay_one_out(
     assert "vangogh2photo" in caught.value.what
     for side, domain in (("trainA", "photo"), ("trainB", "vangogh")):
         assert f"{place}/photo2vangogh/{side} (pictures of {domain})" in caught.value.hint
-    assert "--data DIR" in caught.value.hint
+    assert "--data FOLDER" in caught.value.hint
 
 
 def test_a_set_needs_pictures_on_both_sides(tmp_path: Path) -> None:
     make_set(tmp_path / "set", 1, 0)
     (tmp_path / "set" / "trainB").mkdir()
     (tmp_path / "set" / "trainB" / "notes.txt").write_text("none yet")
-    with pytest.raises(InputError, match=r"No pictures in .*trainB"):
+    with pytest.raises(InputError, match=r"no pictures in .*trainB"):
         open_data_set(tmp_path / "set", exchanged=False)
 
 
