@@ -6,9 +6,10 @@ exit; `__main__.main` is the only place that turns these into exit codes.
 """
 
 import errno
+import os
 import shlex
 import unicodedata
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, lone surrogates, separators
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of emoji and of Persian words
@@ -108,3 +109,19 @@ class ComputeError(SgtError):
 
 class MemoryShortError(ComputeError):
     """The provider had not enough memory for what it was given; smaller tiles may do."""
+
+
+def of_system(error: OSError | MemoryError) -> SgtError | None:
+    """Return what the system refused as an error of ours, wherever it was met; None for what a bug may have caused."""
+    if isinstance(error, MemoryError):
+        return ComputeError("out of memory", hint="Close other programs, or use less at a time: --memory 2G")
+    reason = error.strerror or str(error)
+    what = f"cannot use {os.fsdecode(error.filename)}: {reason}" if error.filename else f"the system refused: {reason}"
+    path = Path(os.fsdecode(error.filename)) if error.filename else Path()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return OutputError(what, hint=what_to_do(error.errno, path.parent))
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return InputError(what, hint=f"See who may use it and its folder: ls -ld {typed(path.parent)} {typed(path)}")
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE):
+        return InputError(what, hint="Check the name, and the disk that it lies on.")
+    return None

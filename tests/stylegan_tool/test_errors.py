@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylegan_tool.__main__ import exit_code
 from stylegan_tool.errors import InputError, typed, visible, what_to_do
 
 
@@ -60,3 +61,32 @@ def test_a_failed_write_says_what_to_do_about_its_reason(failed: int | None, sai
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
 def test_what_is_typed_is_one_word_to_a_shell(name: str) -> None:
     assert shlex.split(typed(name)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left", "a b/x"), 5, "cannot use a b/x: No space left", id="full"),
+        pytest.param(OSError(errno.EROFS, "Read-only", b"a/\xe9"), 5, r"cannot use a/\xe9: Read-only", id="read-only"),
+        pytest.param(OSError(errno.EACCES, "Denied", "a/x"), 3, "its folder: ls -ld a a/x", id="no"),
+        pytest.param(OSError(errno.ENAMETOOLONG, "Too long", "x" * 300), 3, "Check the name", id="long"),
+        pytest.param(OSError(errno.EIO, "Input/output error"), 3, "the system refused: Input/output", id="no name"),
+        pytest.param(MemoryError(), 8, "out of memory", id="memory"),
+    ],
+)
+def test_what_the_system_refuses_is_no_traceback(
+    error: Exception, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> None:
+        raise error
+
+    assert exit_code(run) == code
+    assert said in capsys.readouterr().err
+
+
+def test_what_a_bug_may_have_caused_keeps_its_traceback() -> None:
+    def run() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+
+    with pytest.raises(FileNotFoundError):
+        exit_code(run)

@@ -386,6 +386,12 @@ def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
         load_image(tmp_path / "a.jpg")
 
 
+def test_a_picture_that_vanished_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*gone\.jpg: No such file") as caught:
+        load_image(tmp_path / "gone.jpg")
+    assert caught.value.hint.endswith("--resume")
+
+
 def test_the_middle_of_a_picture_is_its_sample() -> None:
     sample = center_crop(_ruler(36, 50), 36)
     assert sample.shape == (36, 36, 3)

@@ -139,7 +139,13 @@ def _decode_plain(path: Path) -> Image | None:
 
     The pixels are those of `read_picture`; colour profiles, CMYK and whatever is no JPEG are left to it.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="Put it back, or look at its disk, then type the same command with --resume",
+        ) from error
     whole_jpeg = content.startswith(b"\xff\xd8\xff") and content.endswith(b"\xff\xd9")
     if not whole_jpeg or b"ICC_PROFILE" in content or b"Adobe\x00" in content[:4096]:
         return None
