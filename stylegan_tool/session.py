@@ -211,7 +211,7 @@ class Session:
         """Raise ComputeError if a value, made of a picture of that size, is not a finite number."""
         if not np.isfinite(made).all():
             raise ComputeError(
-                f"{self.path.name} gave no finite numbers for {width}x{height} pixels",
+                f"{self.path.name} made values of {width}x{height} pixels that are no finite numbers (NaN)",
                 hint="Try --provider cpu, or the model in fp32; if it stays, export the model again.",
             )
 
