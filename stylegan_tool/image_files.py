@@ -980,7 +980,8 @@ def _pillow_rgba(picture: Picture) -> PIL.Image.Image:
     return PIL.Image.fromarray(image)
 
 
-def _in_srgb(picture: Picture) -> Picture:
+def in_srgb(picture: Picture) -> Picture:
+    """Return `picture` with values in sRGB, in 8 bits; as it is where it has no profile that can be used."""
     profile = _profile(picture.icc)
     if profile is None:
         return picture
@@ -1016,20 +1017,20 @@ def _encode_avif(picture: Picture) -> memoryview:
 
 
 def _encode_bmp(picture: Picture) -> memoryview:
-    return _saved(_pillow_rgb(_in_srgb(picture)), "BMP")
+    return _saved(_pillow_rgb(in_srgb(picture)), "BMP")
 
 
 def _encode_jp2(picture: Picture) -> memoryview:
-    return _saved(_pillow_rgba(_in_srgb(picture)), "JPEG2000")
+    return _saved(_pillow_rgba(in_srgb(picture)), "JPEG2000")
 
 
 def _encode_j2k(picture: Picture) -> memoryview:
-    return _saved(_pillow_rgba(_in_srgb(picture)), "JPEG2000", no_jp2=True)
+    return _saved(_pillow_rgba(in_srgb(picture)), "JPEG2000", no_jp2=True)
 
 
 def _encode_jxl(picture: Picture) -> memoryview:
     jpeg_xl.require_plugin("cannot be written")
-    return _saved(_pillow_rgba(_in_srgb(picture)), "JXL", quality=95, exif=picture.exif)
+    return _saved(_pillow_rgba(in_srgb(picture)), "JXL", quality=95, exif=picture.exif)
 
 
 def _encode_png(picture: Picture) -> bytes | memoryview:

@@ -36,6 +36,7 @@ ONLY_IN = {
         "convert.py",
         "making.py",
         "plan.py",
+        "record.py",
         "shots.py",
         "store.py",
     },

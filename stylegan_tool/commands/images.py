@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -62,6 +62,9 @@ def images(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write there what became of each file.")
     ] = None,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="Make a page of results beside their sources, too: OUT/gallery.html.")
+    ] = False,
     tile: TileTextOption = "auto",
     tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
@@ -93,7 +96,7 @@ def images(
     from stylegan_tool.folder.plan import plan_jobs, refuse_existing
     from stylegan_tool.folder.report import Report, check_report
     from stylegan_tool.folder.shard import Shard
-    from stylegan_tool.made_with import describe_pictures
+    from stylegan_tool.made_with import describe_model, describe_pictures
     from stylegan_tool.opening import open_model
     from stylegan_tool.options import Blend, TileOption, parse_size
     from stylegan_tool.progress import say
@@ -131,6 +134,7 @@ def images(
             at_once=stylizer.most_at_once,
             blend=blend,
             made_with=describe_pictures(session, blend, tile_stats, tile, memory),
+            about=describe_model(session),
             manifest=manifest,
             replaceable=replaceable,
             overwrite=overwrite,
@@ -154,7 +158,16 @@ def images(
             )
         about = {"in": str(source), "out": str(target), "shard": str(part)}
         about["provider"] = session.label if ray is None else f"Ray at {ray}"
-        _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}), run)
+        with _page(target if is_folder else jobs[0], making, overwrite=overwrite) if gallery else nullcontext():
+            _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}), run)
+
+
+def _page(made: "Path | Job", making: "Making", *, overwrite: bool) -> AbstractContextManager[None]:
+    """Return the context at whose end there is a page of what was made."""
+    from stylegan_tool.gallery.writing import page_of_pictures
+    from stylegan_tool.progress import say
+
+    return page_of_pictures(made, making, overwrite=overwrite, say=say)
 
 
 def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:

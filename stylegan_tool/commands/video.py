@@ -119,6 +119,7 @@ def video(
     appears whole or not at all. Stopped or killed, the same command goes on where it was.
     """
     from stylegan_tool.film.convert import check_target
+    from stylegan_tool.film.record import remember_film
     from stylegan_tool.flicker_report import check_report
     from stylegan_tool.made_with import describe_film
     from stylegan_tool.opening import open_model
@@ -168,6 +169,7 @@ def video(
         with film_cluster(ray, parcel, source=source, target=target, say=say) as cluster:
             made_with["provider"] = cluster.label
             made = _make(source, target, cluster, options, steadiness, made_with, report=None, overwrite=overwrite)
+    remember_film(source, target, made, session, options, steadiness)
     _check_whole(made, source, target)
 
 
