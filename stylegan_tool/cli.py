@@ -44,6 +44,9 @@ COMMANDS = {
     "evaluate": LazyCommand(
         "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target."
     ),
+    "gallery": LazyCommand(
+        "stylegan_tool.commands.gallery:gallery", "Make one page that shows results beside their sources."
+    ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List, look at, add, fetch and remove models."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
 }

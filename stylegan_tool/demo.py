@@ -12,15 +12,20 @@ from stylegan_tool.demo_files import example_pictures, examples_folder
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
 from stylegan_tool.film.look import read_film_info
+from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate
+from stylegan_tool.folder.plan import seen_from
+from stylegan_tool.gallery.film_record import remember_film
 from stylegan_tool.hashes import hash_file
 from stylegan_tool.image_files.picture import Picture
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.image_files.writing import write_picture
+from stylegan_tool.made_with import describe_model, describe_pictures
 from stylegan_tool.models import DEFAULT_STYLE
 from stylegan_tool.opening import open_model
-from stylegan_tool.options import SteadyOption, TileOption
+from stylegan_tool.options import Blend, FilmOptions, SteadyOption, TileOption
 from stylegan_tool.pixels import Image
 from stylegan_tool.progress import Progress, format_duration
+from stylegan_tool.session import Session
 from stylegan_tool.steady import choose_strength
 from stylegan_tool.stylize import Stylizer
 from stylegan_tool.whole_files import write_whole
@@ -57,16 +62,28 @@ def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
             stylized = replace(picture, image=stylizer(picture.image))
             write_picture(target, stylized, overwrite=True)
             _add_to_record(target, out / RECORD)
+            _remember(out, path, target, picture.image, session)
             pairs.append((picture.image, stylized.image))
             progress.advance()
     write_picture(out / SHEET, Picture(make_sheet(pairs), None, None, None), overwrite=True)
     _add_to_record(out / SHEET, out / RECORD)
     with Progress("film", read_film_info(clip).frames, "frames") as progress:
         strength = choose_strength(SteadyOption("auto"))
-        convert_film(clip, out / FILM, stylizer, steady=strength, overwrite=True, on_frame=progress.advance)
+        made = convert_film(clip, out / FILM, stylizer, steady=strength, overwrite=True, on_frame=progress.advance)
     _add_to_record(out / FILM, out / RECORD)
+    remember_film(clip, out / FILM, made, session, FilmOptions(), strength)
     say(f"{len(pictures)} pictures and a film in {format_duration(time.monotonic() - started)} on {session.label}")
-    say(f"Look at {out / SHEET}, and play {out / FILM}")
+    say(f"Look at {out / SHEET}, and play {out / FILM}; one page with both: sgt gallery {out}")
+
+
+def _remember(out: Path, source: Path, target: Path, image: Image, session: Session) -> None:
+    """Note in the folder's manifest what `target` was made of, for `sgt gallery`."""
+    means = describe_pictures(session, Blend(), "exact", "auto", None)
+    height, width = image.shape[:2]
+    states = (FileState.of(source), FileState.of(target))
+    with Manifest(out) as manifest:
+        record = Record(target.name, seen_from(out, source), abbreviate(means), *states, (width, height))
+        manifest.add(record, means, describe_model(session))
 
 
 def make_sheet(pairs: list[tuple[Image, Image]]) -> Image:

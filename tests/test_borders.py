@@ -27,7 +27,7 @@ PARTS = {
     "cluster": {"core", "image_files", "film", "folder"},
     "gallery": {"core", "image_files", "film", "folder"},
     "commands": {"core", "image_files", "film", "folder", "cluster", "gallery", "command"},
-    "command": {"core", "image_files", "film", "folder", "commands"},
+    "command": {"core", "image_files", "film", "folder", "gallery", "commands"},
 }
 # image_files is read by everything, and itself knows these alone.
 BELOW_IMAGE_FILES = {"errors", "pixels", "whole_files"}
@@ -54,6 +54,7 @@ LIBRARIES = {
     "PIL": {
         "stylegan_tool/image_files/",
         "stylegan_tool/flicker_report.py",  # draws
+        "stylegan_tool/gallery/embed.py",  # scales and encodes for a page
         "stylegan_tool/swd.py",  # scales as training does
         "train/stylegan_train/curves.py",  # draws
         "train/stylegan_train/data.py",  # scales
@@ -61,7 +62,9 @@ LIBRARIES = {
     "typer": {
         "stylegan_tool/cli.py",
         "stylegan_tool/commands/",
+        "stylegan_tool/command.py",
         "stylegan_tool/help.py",
+        "stylegan_tool/usage.py",
         "train/stylegan_train/cli.py",
         "train/stylegan_train/options.py",
         "export/stylegan_export/cli.py",

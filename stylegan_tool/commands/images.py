@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,14 @@ ReportOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE.json", rich_help_panel=FOLDERS, help="Write there what became of each picture."),
 ]
+GalleryOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--gallery",
+        rich_help_panel=FOLDERS,
+        help="Make a page of results beside their sources, too: OUT/gallery.html.",
+    ),
+]
 PlanOption: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -90,6 +98,7 @@ class Request:
     tiles: TileRequest
     model: ModelRequest
     report: Path | None
+    gallery: bool
     plan: bool
     verify: bool
     overwrite: bool
@@ -114,6 +123,7 @@ def images(
     compare: CompareOption = None,
     shard: ShardOption = None,
     report: ReportOption = None,
+    gallery: GalleryOption = False,
     tile: TileTextOption = "auto",
     memory: MemoryOption = None,
     plan: PlanOption = False,
@@ -142,6 +152,7 @@ def images(
         TileRequest(tile, tile_stats, memory),
         ModelRequest(model, direction, to, input_, provider, device_id, require_gpu, ray),
         report=report,
+        gallery=gallery,
         plan=plan,
         verify=verify,
         overwrite=overwrite,
@@ -158,7 +169,7 @@ def _stylize(request: Request) -> None:
     jobs = plan_jobs(request.source, request.target, request.shard)
     _check(request)
     folder = request.target if request.is_folder else jobs[0].target.parent
-    remembering = Manifest(folder, request.shard.file_name, about=request.typed) if request.is_folder else nullcontext()
+    remembering = Manifest(folder, request.shard.file_name, typed=request.typed) if request.is_folder else nullcontext()
     with remembering as manifest:
         replaceable = refuse_existing(jobs, manifest, overwrite=request.overwrite)
         stylizer = request.tiles.open(request.model.open())
@@ -167,7 +178,18 @@ def _stylize(request: Request) -> None:
         else:
             making = _plan_making(request, stylizer, manifest, replaceable)
             report = _open_report(request, making, stylizer)
-            _stylize_all(jobs, making, request.target, report, _choose_run(request, making, stylizer, folder))
+            run = _choose_run(request, making, stylizer, folder)
+            with _page(request, jobs, making) if request.gallery else nullcontext():
+                _stylize_all(jobs, making, request.target, report, run)
+
+
+def _page(request: Request, jobs: "list[Job]", making: "Making") -> AbstractContextManager[None]:
+    """Return the context at whose end there is a page of what was made."""
+    from stylegan_tool.gallery.writing import page_of_pictures
+    from stylegan_tool.progress import say
+
+    made = request.target if request.is_folder else jobs[0]
+    return page_of_pictures(made, making, overwrite=request.overwrite, say=say)
 
 
 def _check(request: Request) -> None:
@@ -189,13 +211,14 @@ def _plan_making(
     request: Request, stylizer: "Stylizer", manifest: "Manifest | None", replaceable: frozenset[str]
 ) -> "Making":
     from stylegan_tool.folder.making import Making
-    from stylegan_tool.made_with import describe_pictures
+    from stylegan_tool.made_with import describe_model, describe_pictures
 
     tiles = request.tiles
     return Making(
         stylize=stylizer.batch,
         at_once=stylizer.most_at_once,
         blend=request.blend,
+        about=describe_model(stylizer.session),
         made_with=describe_pictures(stylizer.session, request.blend, tiles.statistics, tiles.tile, tiles.memory),
         manifest=manifest,
         replaceable=replaceable,

@@ -187,6 +187,7 @@ def video(
 def _stylize(request: Request) -> None:
     """Check, open the model, and make the film here or on a cluster."""
     from stylegan_tool.errors import PartialError
+    from stylegan_tool.gallery.film_record import remember_film
     from stylegan_tool.made_with import describe_film
     from stylegan_tool.progress import say
 
@@ -203,6 +204,7 @@ def _stylize(request: Request) -> None:
         with film_cluster(ray, parcel, source=request.source, target=request.target, say=say) as cluster:
             made_with["provider"] = cluster.label
             made = _make(request, cluster, made_with)
+    remember_film(request.source, request.target, made, stylizer.session, request.film, request.steady)
     if made.repaired:  # said after all else, by an exit code of its own
         raise PartialError(
             f"{made.repaired} damaged places in {request.source} were repaired; {request.target} is finished",

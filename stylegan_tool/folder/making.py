@@ -74,6 +74,7 @@ class Making:
             With their names, for messages.
         at_once: how many pictures of one size `stylize` gets at most.
         made_with: what decides how results look, for the manifest; as JSON takes it.
+        about: what people call it; decides nothing.
         manifest: remembers results; None for a picture by itself.
         replaceable: outputs that may be replaced, if they still are ours and unmodified.
         overwrite: replace whatever is there.
@@ -84,6 +85,7 @@ class Making:
     at_once: int = 1
     blend: Blend = field(default_factory=Blend)
     made_with: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
     manifest: Manifest | None = None
     replaceable: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -401,7 +403,7 @@ class _Writer:
 def _remember(making: Making, record: Record) -> None:
     try:
         if making.manifest is not None:
-            making.manifest.add(record, making.made_with)
+            making.manifest.add(record, making.made_with, making.about)
     except OutputError as error:
         raise _lost(error.what) from error
 

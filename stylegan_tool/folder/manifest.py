@@ -5,7 +5,10 @@ to one file over a network. A line is a JSON object:
 
     {"output": "a/x.jpg", "input": "../photos/a/x.jpg", "made_with": "5f0c…",
      "input_file": [bytes, mtime_ns, hash], "output_file": [bytes, mtime_ns, hash], "size": [width, height]}
-    {"made_with": "5f0c…", "means": {…}, …}     what stands behind that abbreviation, and who said so: the command
+    {"made_with": "5f0c…", "means": {…}, "about": {…}, …}
+
+The second kind says what stands behind that abbreviation, what people call it, and the command that was typed; the
+latter two decide nothing.
 
 A record is appended, by one write, when its picture is whole on the disk and before it takes its name: whenever the
 program ends, a file that has its name has its record. A record may lack its file, or describe one that has been
@@ -45,6 +48,12 @@ class FileState:
     n_bytes: int
     mtime_ns: int
     hash: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Return the state of the file at `path`; OSError where it cannot be read."""
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns, hash_file(path))
 
     def is_untouched(self, stat: os.stat_result) -> bool:
         """Whether size and time are still the same."""
@@ -120,21 +129,22 @@ class Manifest:
     Args:
         folder: where results go; need not be there before the first `add`.
         part: names the file that is appended to, where several machines share the folder.
-        about: what else to write beside the meaning of an abbreviation, for people.
+        typed: the command, as names and values to write beside the meaning of an abbreviation.
     """
 
-    def __init__(self, folder: Path, part: str = "", *, about: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, part: str = "", *, typed: Mapping[str, str] | None = None) -> None:
         """Read what is there.
 
         Raises:
             OutputError: it cannot be read.
         """
         self.folder = folder
-        self._about = dict(about or {})
+        self._typed = dict(typed or {})
         self.path = folder / f"{STEM}{'-' if part else ''}{part}{SUFFIX}"
         self._records: defaultdict[str, list[Record]] = defaultdict(list)
         self._read_bytes: dict[Path, int] = {}  # how far each has been taken in
         self._described: set[str] = set()
+        self._meanings: dict[str, dict[str, Any]] = {}
         self._descriptor = -1
         self._changing = threading.Lock()
         with self._errors_told("read"):
@@ -178,6 +188,21 @@ class Manifest:
                 if record is not None:
                     self._records[record.output].append(record)
                     self._described.add(record.made_with)
+                elif meaning := _read_meaning(line):
+                    self._meanings.setdefault(*meaning)
+
+    def outputs(self) -> list[str]:
+        """Return the names of all results that are recorded, each once, sorted; whether they are there is not asked."""
+        return sorted(self._records)
+
+    def explain(self, made_with: str) -> dict[str, Any]:
+        """Return what the abbreviation `made_with` means, and what people call it under "about"; {} if none says so."""
+        return self._meanings.get(made_with, {})
+
+    def newest(self, output: str) -> Record | None:
+        """Return the record that was written last under the name `output`, whatever is there now."""
+        records = self._records.get(output)
+        return records[-1] if records else None
 
     def find(self, output: str, path: Path) -> Record | None:
         """Return the record that proves the file at `path` to be our result `output`, unmodified; else None."""
@@ -193,15 +218,23 @@ class Manifest:
                 return next((one for one in reversed(records) if one.output_file.hash == digest), None)
         return None
 
-    def add(self, record: Record, means: Mapping[str, Any] | None = None) -> None:
-        """Append `record`, and what its `made_with` means where no line says so yet.
+    def add(
+        self, record: Record, means: Mapping[str, Any] | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Append `record`, and what its `made_with` means where no line says so yet, with `about` for people.
 
         Raises:
             OutputError: it cannot be written.
         """
         if means is not None and record.made_with not in self._described:
             self._described.add(record.made_with)
-            self._append(json.dumps({"made_with": record.made_with, "means": means, **self._about}).encode() + b"\n")
+            meaning = {
+                "made_with": record.made_with,
+                "means": means,
+                **({"about": about} if about else {}),
+                **self._typed,
+            }
+            self._append(json.dumps(meaning).encode() + b"\n")
         self._append(record.to_line())
 
     def _append(self, line: bytes) -> None:
@@ -232,6 +265,15 @@ class Manifest:
                 f"cannot {doing} {self.path}: {error.strerror or error}",
                 hint=what_to_do(error.errno, self.folder),
             ) from error
+
+
+def _read_meaning(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Return an abbreviation and what it means, as `Manifest.explain` does; None for any other line."""
+    try:
+        values = json.loads(line)
+        return str(values["made_with"]), {**values["means"], "about": dict(values.get("about", {}))}
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:

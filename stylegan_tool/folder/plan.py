@@ -76,7 +76,7 @@ def _plan_file(source: Path, target: Path) -> Job:
             jpeg_xl.require_plugin(f"cannot write {target}")
     else:
         target = target / output_name(Path(source.name))
-    return Job(source, target, source.name, target.name, _seen_from(target.parent, source))
+    return Job(source, target, source.name, target.name, seen_from(target.parent, source))
 
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
@@ -92,15 +92,15 @@ def _plan_folder(source: Path, target: Path) -> list[Job]:
             f"no pictures in {source}",
             hint=f"Name a folder that has some; looked for {', '.join(sorted(SUFFIXES))} there and below.",
         )
-    seen_from, jobs = _seen_from(target, source), []
+    way_to_source, jobs = seen_from(target, source), []
     for path in pictures:
         relative = path.relative_to(source)
         result, name = output_name(relative), relative.as_posix()
-        jobs.append(Job(path, target / result, name, result.as_posix(), f"{seen_from}/{name}"))
+        jobs.append(Job(path, target / result, name, result.as_posix(), f"{way_to_source}/{name}"))
     return jobs
 
 
-def _seen_from(folder: Path, path: Path) -> str:
+def seen_from(folder: Path, path: Path) -> str:
     """Return the way from `folder` to `path`: it stays true where both are moved, or mounted elsewhere."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
