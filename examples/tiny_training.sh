@@ -9,7 +9,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-out/training}
-epochs=${2:-60}
+epochs=${2:-40}
 
 data=$out/datasets/photo2vangogh
 mkdir -p "$data/trainA" "$data/trainB"
