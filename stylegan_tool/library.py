@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -27,6 +28,7 @@ from stylegan_tool.film.making import Together
 from stylegan_tool.folder.making import Making, Result, find_done, run_jobs
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
+from stylegan_tool.gallery.film_record import remember_film
 from stylegan_tool.made_with import describe_film, describe_pictures
 from stylegan_tool.opening import open_model
 from stylegan_tool.options import (
@@ -404,36 +406,12 @@ class StyleModel:
             UsageError, ComputeError: see `stylize`; or arguments make no sense together.
             FilmError: the film is finished, but the source was damaged and had to be repaired.
         """
-        source, target = Path(source), Path(target)
-        options = FilmOptions(
-            codec=codec,
-            quality=quality,
-            hardware=hardware,
-            start_s=None if start is None else parse_time(str(start), "--start"),
-            end_s=None if end is None else parse_time(str(end), "--end"),
-            preview_s=None if preview is None else parse_time(str(preview), "--preview"),
-            sequence_rate=None if frame_rate is None else parse_rate(str(frame_rate)),
-            blend=_blend(strength, keep_colour, compare),
-        )
-        steadiness, tiling = choose_strength(SteadyOption.parse(str(steady))), self._tiling
-        # Its own: what memory it may use is decided when a film begins, and kept for when it goes on.
-        stylizer = self._make_stylizer(self._session)
-        count = _FrameCount(on_frame)
-        made = convert_film(
-            source,
-            target,
-            stylizer,
-            together=Together(stylizer.batch, stylizer.most_at_once),
-            options=options,
-            steady=steadiness,
-            made_with=describe_film(
-                stylizer.session, self._input_texts or None, tiling.statistics, tiling.text, tiling.memory
-            ),
-            find_out=lambda known: {"memory_bytes": stylizer.limit_memory(known.get("memory_bytes"))},
-            overwrite=overwrite,
-            on_start=count.begin,
-            on_frame=count.add,
-        )
+        window = {"start_s": _seconds(start, "--start"), "end_s": _seconds(end, "--end")}
+        window |= {"preview_s": _seconds(preview, "--preview")}
+        rate = None if frame_rate is None else parse_rate(str(frame_rate))
+        shown = _blend(strength, keep_colour, compare)
+        options = FilmOptions(codec, quality, hardware, **window, sequence_rate=rate, blend=shown)
+        made = self._convert(Path(source), Path(target), options, steady, _FrameCount(on_frame), overwrite=overwrite)
         for line in made.notes:
             self._note(line)
         if made.repaired:
@@ -442,6 +420,29 @@ class StyleModel:
                 hint="Look at it; a better copy of the source would help.",
                 report=made,
             )
+        return made
+
+    def _convert(
+        self, source: Path, target: Path, options: FilmOptions, steady: Steady, count: "_FrameCount", *, overwrite: bool
+    ) -> FilmReport:
+        # Its own: what memory it may use is decided when a film begins, and kept for when it goes on.
+        stylizer, tiling = self._make_stylizer(self._session), self._tiling
+        steadiness = choose_strength(SteadyOption.parse(str(steady)))
+        texts = (self._input_texts or None, tiling.statistics, tiling.text, tiling.memory)
+        made = convert_film(
+            source,
+            target,
+            stylizer,
+            together=Together(stylizer.batch, stylizer.most_at_once),
+            options=options,
+            steady=steadiness,
+            made_with=describe_film(stylizer.session, *texts),
+            find_out=lambda known: {"memory_bytes": stylizer.limit_memory(known.get("memory_bytes"))},
+            overwrite=overwrite,
+            on_start=count.begin,
+            on_frame=count.add,
+        )
+        remember_film(source, target, made, stylizer.session, options, steadiness)
         return made
 
     def close(self) -> None:
@@ -537,6 +538,10 @@ class _FrameCount:
         self._done += 1
         if self._tell is not None:
             self._tell(self._done, self._start.frames)
+
+
+def _seconds(time: Time | None, option: str) -> Fraction | None:
+    return None if time is None else parse_time(str(time), option)
 
 
 def _blend(strength: float, keep_colour: bool, compare: Comparison | None) -> Blend:
