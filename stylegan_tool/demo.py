@@ -46,7 +46,7 @@ def run_demo(out: Path, *, provider: str, say: Callable[[str], None]) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"the folder cannot be made: {out} ({error.strerror})", hint="Name another: sgt demo FOLDER"
+            f"cannot make the folder {out}: {error.strerror or error}", hint="Name another: sgt demo FOLDER"
         ) from error
     session = open_model(DEFAULT_STYLE, direction="A2B", to=None, provider=provider, require_gpu=False, say=say)
     stylizer = Stylizer(session, TileOption("auto"), note=say)

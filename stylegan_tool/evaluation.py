@@ -109,7 +109,10 @@ def open_sets(source: Path, target: Path, held_back: Path | None, half: Half | N
 def _pictures(folder: Path) -> tuple[Path, ...]:
     pictures = tuple(find_pictures(folder))
     if not pictures:
-        raise InputError(f"no pictures in {folder}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
+        raise InputError(
+            f"no pictures in {folder}",
+            hint=f"Name a folder that has some; looked for {', '.join(sorted(SUFFIXES))} there and below.",
+        )
     return pictures
 
 
@@ -130,7 +133,7 @@ def count_pictures(sets: Sets, wanted: int | None) -> int:
     """
     if wanted is not None and wanted > sets.smallest:
         raise UsageError(
-            f"--pictures {wanted}, and the smallest set has {sets.smallest}",
+            f"--pictures {wanted} are more than the smallest set has, which is {sets.smallest}",
             hint=f"Type at most --pictures {sets.smallest}, or leave it out.",
         )
     return sets.smallest if wanted is None else wanted

@@ -541,7 +541,10 @@ def _arrays() -> Iterator[Arrays]:
     try:
         yield store
     except MemoryError as error:
-        raise MemoryShortError("out of memory", hint="Close other programs, or use --memory 2G") from error
+        raise MemoryShortError(
+            "out of memory for what lies between two stages of the model",
+            hint="Close other programs, or allow less: --memory 2G",
+        ) from error
     finally:
         store.clear()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from stylegan_tool.errors import ModelError, OutputError, UsageError
+from stylegan_tool.errors import ModelError, OutputError, UsageError, typed
 from stylegan_tool.model_info import DIRECTIONS
 from stylegan_tool.whole_files import write_whole
 
@@ -55,8 +55,8 @@ def check_free(name: str, directions: list[str], *, overwrite: bool) -> None:
         path = models_folder() / name / _file_name(direction)
         if path.exists() and not overwrite:
             raise OutputError(
-                f"there is a model of that name: {path}",
-                hint=f"Give another --name, replace it with --overwrite, or: sgt models remove {name}",
+                f"there is a model of that name already: {path}",
+                hint=f"Replace it with --overwrite, give another --name, or delete it: sgt models remove {name}",
             )
 
 
@@ -91,11 +91,16 @@ def remove_model(name: str) -> Path:
     folder = installed_models().get(name)
     if folder is None:
         known = ", ".join(installed_models()) or "none"
-        raise ModelError(f"no installed model {name} in {models_folder()}", hint=f"Installed: {known}.")
+        raise ModelError(
+            f"no installed model {name} in {models_folder()}",
+            hint=f"Installed are: {known}. `sgt models list` shows them, and those that cannot be removed.",
+        )
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise OutputError(f"cannot delete {folder} ({error.strerror or error})", hint="Look at its rights.") from error
+        raise OutputError(
+            f"cannot delete {folder}: {error.strerror or error}", hint=f"See who may: ls -ld {typed(folder)}"
+        ) from error
     return folder
 
 

@@ -51,7 +51,8 @@ try:
 except (ImportError, AttributeError) as error:  # what is left when one of two wheels has been uninstalled
     raise MissingError(
         f"ONNX Runtime is missing or damaged ({error})",
-        hint="pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall stylegan-tool",
+        hint="Install it again: "
+        "pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall stylegan-tool",
     ) from error
 
 
@@ -88,7 +89,7 @@ def choose_provider(wanted: str, device_id: int | None = None) -> ProviderChoice
                 hint="Leave one of the two out, or use --provider cuda.",
             )
         if gpu_driver_problem() is None and (problem := gpu_driver_problem(device)) is not None:
-            raise MissingError(f"--device-id {device_id}: {problem}", hint="`nvidia-smi` lists them.")
+            raise MissingError(f"--device-id {device_id}: {problem}", hint="See which there are: nvidia-smi")
     if wanted != "auto":
         problem = provider_problem(wanted, device)
         if problem is None:
@@ -166,7 +167,7 @@ def _create(
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base but this
         raise ModelError(
             f"ONNX Runtime cannot open {where}: {first_line(error)}",
-            hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
+            hint="Download or export it again, or name another: `sgt models list` shows what is here.",
         ) from error
 
 
@@ -413,7 +414,7 @@ class Session:
         """Raise ComputeError if a value, made of a picture of that size, is not a finite number."""
         if not np.isfinite(made).all():
             raise ComputeError(
-                f"{self.path.name} gave no finite numbers for {width}x{height} pixels",
+                f"{self.path.name} made values of {width}x{height} pixels that are no finite numbers (NaN)",
                 hint="Try --provider cpu, or the model in fp32; if it stays, export the model again.",
             )
 
@@ -549,11 +550,15 @@ def probe_provider(name: str) -> str:
         try:
             session.run(None, {"image": np.ones((1, 3, 8, 8), np.float32)})
         except Exception as error:  # as in _create
-            raise ComputeError(f"the probe failed on {LABELS[name]}: {first_line(error)}") from error
+            raise ComputeError(
+                f"the probe failed on {LABELS[name]}: {first_line(error)}", hint="Use another: --provider cpu"
+            ) from error
         events: Sequence[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     ran_on = [event["args"]["provider"] for event in events if event.get("args", {}).get("op_name") == "Conv"]
     if not ran_on:
-        raise ComputeError(f"the probe's profile on {LABELS[name]} names no convolution")
+        raise ComputeError(
+            f"the probe's profile on {LABELS[name]} names no convolution", hint="Use another: --provider cpu"
+        )
     return next(short for short, full in PROVIDERS.items() if full == ran_on[0])
 
 

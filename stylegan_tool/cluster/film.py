@@ -53,7 +53,7 @@ class FilmOnCluster:
         if store.numbers() != known:
             raise OutputError(
                 f"{store.folder} lacks segments that were made on other machines",
-                hint="Is it shared? Type the same command to make what is missing.",
+                hint="See that all machines share it, then type the same command: it makes what is missing.",
             )
 
 

@@ -55,14 +55,20 @@ def choose_encoding(
     """
     container = container_of(target)
     if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"--quality {quality} is out of range", hint="1 to 100; 80 looks the same as the original.")
+        raise UsageError(
+            f"--quality {quality} is out of range",
+            hint="Type a number from 1 to 100; this one looks the same as the original: --quality 80",
+        )
     if codec is not None and codec not in CODECS:
-        raise UsageError(f"unknown codec '{codec}'", hint=f"--codec {'|'.join(CODECS)}")
+        raise UsageError(f"--codec {codec} is unknown", hint=f"Use one of {', '.join(CODECS)}.")
     if container in {"gif", "image2"}:
         return _for_pictures(facts, target, container, codec, quality)
     codec = _choose_codec(facts, target, container, codec)
     if codec == "ffv1" and quality is not None:
-        raise UsageError("--quality with ffv1, which is lossless", hint="Leave --quality away, or choose --codec hevc")
+        raise UsageError(
+            "--quality has no meaning for ffv1, which loses nothing",
+            hint="Leave --quality out, or choose another codec: --codec hevc",
+        )
     encoder, notes = SOFTWARE[codec], []
     if hardware:
         found = find_hardware(codec, deep=facts.bits > 8 and codec in _DEEP)
@@ -72,7 +78,10 @@ def choose_encoding(
             encoder = found
             notes.append(f"encoded by {encoder}, whose films differ from machine to machine")
     if not has_encoder(encoder):
-        raise MissingError(f"this FFmpeg has no {encoder}", hint="pip install --force-reinstall av")
+        raise MissingError(
+            f"the FFmpeg that is installed has no encoder {encoder}",
+            hint="Install the one that PyAV brings along: pip install --force-reinstall av",
+        )
     _check_pixel_shape(facts, target, container, codec)
     encoding = _encode_as(facts, container, codec, encoder, DEFAULT_QUALITY if quality is None else quality)
     _check_size(encoding, target)
@@ -86,14 +95,14 @@ def _choose_codec(facts: Facts, target: Path, container: str, asked: str | None)
         suffixes = [suffix for suffix, name in CONTAINERS.items() if asked in _TAKES.get(name, ())]
         raise OutputError(
             f"{target}: {_NAMES[asked]} in {target.suffix} does not play",
-            hint=f"{target.suffix} takes --codec {'|'.join(good)}; {asked} goes into {' '.join(suffixes)}",
+            hint=f"{target.suffix} takes --codec {' or '.join(good)}; {asked} goes into {' '.join(suffixes)}.",
         )
     if asked is not None:
         if facts.colours.transfer in HDR and asked not in _DEEP:
-            others = "|".join(name for name in good if name in _DEEP)
+            others = " or ".join(name for name in good if name in _DEEP)
             raise OutputError(
                 f"{target}: the film is HDR ({HDR[facts.colours.transfer]}), and {_NAMES[asked]} has 8 bits here",
-                hint=f"HDR in {target.suffix}: --codec {others}",
+                hint=f"Leave --codec out, or take one that has more bits in {target.suffix}: --codec {others}",
             )
         return asked
     if facts.has_alpha and container != "mp4" and not (container == "webm" and facts.colours.transfer in HDR):
@@ -154,9 +163,9 @@ def _for_pictures(
 ) -> tuple[Encoding, tuple[str, ...]]:
     """Encode losslessly what becomes pictures, or a GIF, when it is whole."""
     if codec not in {None, "ffv1"}:
-        raise UsageError(f"--codec {codec} has no meaning for {target.suffix}", hint="Leave --codec away.")
+        raise UsageError(f"--codec {codec} has no meaning for {target.suffix}", hint="Leave --codec out.")
     if quality is not None:
-        raise UsageError(f"--quality has no meaning for {target.suffix}", hint="Leave --quality away.")
+        raise UsageError(f"--quality has no meaning for {target.suffix}", hint="Leave --quality out.")
     suffix, notes = target.suffix.lower(), []
     if facts.colours.transfer in HDR:
         raise OutputError(
@@ -194,7 +203,7 @@ def _check_size(encoding: Encoding, target: Path) -> None:
         raise OutputError(
             f"{target}: {encoding.width}x{encoding.height} is too small for {encoding.encoder}, "
             f"which takes at least {width}x{height}",
-            hint="--codec ffv1 in .mkv takes any size.",
+            hint="End the name in .mkv, which takes any size with --codec ffv1",
         )
 
 

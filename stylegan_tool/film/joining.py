@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.errors import InputError, OutputError, typed
 from stylegan_tool.film.file_errors import target_errors, url_of
 from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.pictures_out import write_gif, write_pictures
@@ -84,7 +84,7 @@ def _tracks_refused(source: Path | None, target: Path) -> Iterator[None]:
     except av.error.InvalidDataError as error:
         raise InputError(
             f"a track of {source} beside its pictures is damaged, and {target.suffix} does not take it as it is",
-            hint="End the new film's name in .mkv, which does.",
+            hint=f"End the new film's name in .mkv, which does: {typed(target.with_suffix('.mkv').name)}",
         ) from error
 
 
@@ -157,8 +157,8 @@ def _packets_of(segment: Segment) -> Iterator[tuple[AnyPacket, int]]:
     number = {stamp: place for place, stamp in enumerate(sorted(stamps))}
     if len(number) != len(segment.pts):
         raise OutputError(
-            f"{segment.path}: {len(number)} of {len(segment.pts)} frames are in it",
-            hint=f"rm '{segment.path}' and run the same command again.",
+            f"{segment.path} is damaged: {len(number)} of {len(segment.pts)} frames are in it",
+            hint=f"Delete it, then type the same command, which makes it anew: rm {typed(segment.path)}",
         )
     with av.open(url_of(segment.path)) as container:
         for packet in container.demux(video=0):
@@ -201,5 +201,5 @@ def _check_written(part: Path, target: Path, frames: int, others: OtherStreams) 
     if arrived != frames:
         raise OutputError(
             f"{target}: only {arrived} of {frames} frames arrived in the file",
-            hint="Check the disk; try another suffix.",
+            hint=f"Look at the disk (df -h {typed(target.parent)}); if it has room, end the name in .mkv.",
         )

@@ -140,7 +140,9 @@ def _first_frame(path: Path, container: InputContainer, video: VideoStream) -> V
             with suppress(av.error.FFmpegError):  # a damaged start: the frames after it may be sound
                 for frame in decoder.decode(packet if packet.size else None):
                     return frame
-    raise InputError(f"no frame of {path} can be decoded", hint="Play it to see whether it is damaged.")
+    raise InputError(
+        f"no frame of {path} can be decoded", hint="Play it to see whether it is damaged; copy or download it again."
+    )
 
 
 def _frame_rate_of(video: VideoStream) -> Fraction:

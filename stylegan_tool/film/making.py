@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.blend import blend, compare_alpha
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, typed
 from stylegan_tool.film.plan import Encoding, Segment
 from stylegan_tool.film.reader import FilmFrame, FilmReader, Place
 from stylegan_tool.film.segment_writer import SegmentWriter
@@ -264,7 +264,10 @@ class _Encoder:
         path = self._run.part_path
         self._writer = None
         if info.frames != len(self._pts):
-            raise OutputError(f"{path}: only {info.frames} of {len(self._pts)} frames arrived", hint="Check the disk.")
+            raise OutputError(
+                f"{path}: only {info.frames} of {len(self._pts)} frames arrived",
+                hint=f"Look at the disk, then type the same command: df -h {typed(path.parent)}",
+            )
         segment = Segment(path, tuple(self._pts), info.delay)
         notes = tuple(self._reader.notes)
         kept = Kept(segment, self._damage, self._reader.even, notes, self._last_duration, bool(state))

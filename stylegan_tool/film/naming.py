@@ -51,11 +51,14 @@ def container_of(target: Path) -> str:
     suffix = target.suffix.lower()
     if names_sequence(target):
         if len(NUMBER.findall(target.name)) > 1:
-            raise OutputError(f"{target}: which of the two is the picture's number?", hint="Keep one: frames/%05d.png")
+            raise OutputError(
+                f"{target} has more than one place for the picture's number", hint="Keep one: frames/%05d.png"
+            )
         if suffix in PICTURES:
             return "image2"
         raise OutputError(
-            f"{target}: no pictures can be written as '{target.suffix}'", hint=f"Write frames/%05d{PICTURES[0]}"
+            f"{target}: no pictures can be written as '{target.suffix}'",
+            hint=f"End the name in one of {' '.join(PICTURES)}: frames/%05d.png",
         )
     container = CONTAINERS.get(suffix)
     if container is None:

@@ -110,8 +110,8 @@ class SegmentWriter:
                 os.fsync(file.fileno())
         if sorted(self._order) != list(range(self.frames)):
             raise OutputError(
-                f"{self._path}: {self._encoding.encoder} gave {len(self._order)} of {self.frames} frames",
-                hint="Choose another encoder with --codec.",
+                f"{self._encoding.encoder} gave {len(self._order)} of {self.frames} frames for {self._path}",
+                hint="Choose another encoder, such as --codec hevc",
             )
         delay = max((place - number for place, number in enumerate(self._order)), default=0)
         self._info = SegmentInfo(self.frames, delay)
@@ -170,7 +170,7 @@ class SegmentWriter:
         except av.error.FFmpegError as error:
             encoding = self._encoding
             raise OutputError(
-                f"{self._path}: {encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} in "
-                f"{encoding.pixel_format}: {error.strerror or type(error).__name__}",
-                hint="Choose another encoder with --codec, or leave hardware encoders out.",
+                f"{encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} "
+                f"in {encoding.pixel_format} for {self._path}: {error.strerror or type(error).__name__}",
+                hint="Leave --hardware out, or choose another encoder, such as --codec hevc",
             ) from error

@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from stylegan_tool.errors import InputError
+from stylegan_tool.errors import InputError, typed
 from stylegan_tool.film.file_errors import input_errors, url_of
 from stylegan_tool.film.naming import is_sequence, list_sequence
 
@@ -33,7 +33,9 @@ def open_film(path: Path, sequence_rate: Fraction | None = None) -> tuple[InputC
             container = av.open(pattern, "r", format="image2", options=options)
         else:
             if path.exists() and not (path.is_file() or path.is_dir()):
-                raise InputError(f"{path} is no ordinary file", hint="Name a film.")  # a pipe would block for ever
+                raise InputError(  # a pipe would block for ever
+                    f"{path} is no ordinary file", hint="Save it as a film first, and name that."
+                )
             # Titles that are not UTF-8 come through byte for byte.
             container = av.open(url_of(path), "r", metadata_errors="surrogateescape")
     try:
@@ -52,12 +54,15 @@ def _first_number(pattern: Path) -> int:
     """
     numbered = list_sequence(pattern)
     if not numbered:
-        raise InputError(f"no picture is named like {pattern}", hint="Check the pattern: ls the folder.")
+        raise InputError(
+            f"no picture is named like {pattern}",
+            hint=f"See how many digits its numbers have: ls {typed(pattern.parent)}",
+        )
     for path in numbered.values():
         if not path.is_file():
-            raise InputError(f"{path} is no ordinary file", hint="Take it away from there.")
+            raise InputError(f"{path} is no ordinary file", hint=f"Take it away from there: mv {typed(path)} ..")
         if not path.stat().st_size:
-            raise InputError(f"{path} is empty", hint="Make that picture again.")
+            raise InputError(f"{path} is empty", hint="Make that picture again: a film has no gaps.")
     for before, after in pairwise(numbered):
         if after != before + 1:
             raise InputError(
@@ -71,15 +76,15 @@ def _picture_track(path: Path, container: InputContainer) -> VideoStream:
     names = container.format.name.split(",")
     a_picture = any(name in {"image2", "tty"} or name.endswith("_pipe") for name in names)
     if (a_picture and not is_sequence(path)) or container.metadata.get("major_brand") in {"avif", "heic", "mif1"}:
-        raise InputError(f"{path} is not a film", hint="For pictures: sgt images FOLDER OUT")
+        raise InputError(f"{path} is not a film", hint=f"For pictures: sgt images {typed(path)} OUT")
     still = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
     tracks = [stream for stream in container.streams.video if not stream.disposition & still]
     if not tracks:
-        raise InputError(f"{path} has no pictures, only {_list_streams(container)}", hint="Name a film.")
+        raise InputError(f"{path} has no pictures, only {_list_streams(container)}", hint="Name a film that has some.")
     video = next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
     if video.codec_context is None:
         raise InputError(
-            f"{path}: this FFmpeg has no decoder for its pictures",
+            f"{path}: the FFmpeg that is installed has no decoder for its pictures",
             hint="Convert it to H.264 with another tool first.",
         )
     # Slices only: with frame threads FFmpeg reports damage at a later packet than the damaged one, PyAV

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from stylegan_tool.blend import blend, compare_alpha
-from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError, what_to_do
 from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate
 from stylegan_tool.folder.plan import Job
 from stylegan_tool.hashes import hash_bytes, hash_file
@@ -111,7 +111,7 @@ class _Item:
     def failed(self, error: BaseException) -> "_Item":
         """Return it as a failure; errors that are none of this picture alone are raised."""
         if isinstance(error, MemoryError):
-            error = ComputeError(f"out of memory: {self.job.source}", hint="Close other programs, or scale it down.")
+            error = ComputeError(f"{self.job.source}: out of memory", hint="Close other programs, or scale it down.")
         if not isinstance(error, SgtError) or isinstance(error, (UsageError, PlaceLostError)):
             raise error  # an option that fits no picture fails them all alike
         return _Item(self.job, Result(self.job, "failed", self.seconds, error), room=self.room)
@@ -219,9 +219,14 @@ def _read(path: Path) -> tuple[Picture, FileState]:
         state = FileState(before.st_size, before.st_mtime_ns, hash_file(path))
         after = path.stat()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="Check the disk it lies on.") from error
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="Look at the disk that it lies on, then type the same command.",
+        ) from error
     if not state.is_untouched(after):
-        raise InputError(f"{path} was changed while it was read", hint="Wait until it is complete.")
+        raise InputError(
+            f"{path} was changed while it was read", hint="Wait until it is complete, then type the same command."
+        )
     return picture, state
 
 
@@ -365,7 +370,8 @@ class _Writer:
             return _identity(self._folder)
         except OSError as error:
             raise PlaceLostError(
-                f"{self._folder} cannot be made: {error.strerror or error}", hint="Name another place for the results."
+                f"cannot make the folder {self._folder}: {error.strerror or error}",
+                hint=what_to_do(error.errno, self._folder.parent),
             ) from error
 
     def _make_folder(self, folder: Path) -> None:
@@ -377,7 +383,8 @@ class _Writer:
                     each.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot make {folder}: {error.strerror or error}", hint="Choose another place."
+                f"cannot make the folder {folder}: {error.strerror or error}",
+                hint=what_to_do(error.errno, folder.parent),
             ) from error
 
     def _check_folder(self) -> None:
@@ -400,7 +407,7 @@ def _remember(making: Making, record: Record) -> None:
 
 
 def _lost(what: str) -> PlaceLostError:
-    return PlaceLostError(what, hint="See to the disk, then type the same command: it goes on where it was.")
+    return PlaceLostError(what, hint="Look at the disk, then type the same command: it goes on where it was.")
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
 from stylegan_tool.hashes import hash_bytes, hash_file
 
 STEM, SUFFIX = ".sgt-manifest", ".jsonl"
@@ -230,7 +230,7 @@ class Manifest:
         except OSError as error:
             raise OutputError(
                 f"cannot {doing} {self.path}: {error.strerror or error}",
-                hint="Check the space and the rights there, or name another folder for the results.",
+                hint=what_to_do(error.errno, self.folder),
             ) from error
 
 

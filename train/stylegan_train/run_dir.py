@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
 from stylegan_tool.models import list_runs, run_number
 from stylegan_tool.run_stats import read_stats
 from stylegan_tool.whole_files import write_whole
@@ -148,7 +148,7 @@ def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) ->
         run.write_config(config)
     except OSError as error:
         raise OutputError(
-            f"The run folder cannot be made under {runs} ({error.strerror or error})",
-            hint="Start in a folder that you may write to, or free some disk space.",
+            f"cannot make a run folder in {runs}: {error.strerror or error}",
+            hint=what_to_do(error.errno, runs.absolute().parent),
         ) from error
     return run

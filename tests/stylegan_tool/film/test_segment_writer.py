@@ -249,7 +249,7 @@ def test_the_wrong_picture_is_a_bug_and_so_is_writing_after_the_end(tmp_path: Pa
 
 
 def test_no_place_for_the_file_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         SegmentWriter(tmp_path / "none" / "s.mkv", encoding_of("x.mp4"))
 
 
@@ -266,7 +266,7 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
         "except OutputError as error:\n    print(error)\n"
     )
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert "cannot be written: File too large" in told.stdout
+    assert ": File too large" in told.stdout
     assert "df -h" in told.stdout
     assert told.stderr == ""
 

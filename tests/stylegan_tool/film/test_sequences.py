@@ -78,7 +78,7 @@ def test_padding_in_a_pattern_is_part_of_the_name(tmp_path: Path) -> None:
 
 def test_two_numbers_in_a_name_are_refused_before_any_work(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", [grey(60)] * 2)
-    with pytest.raises(OutputError, match="which of the two"):
+    with pytest.raises(OutputError, match="more than one place"):
         convert_film(source, tmp_path / "%d_%d.png", identity)
 
 

@@ -282,7 +282,7 @@ def test_a_folder_that_vanishes_ends_the_run_and_is_not_made_again(tree: Path, t
 
 def test_a_folder_that_cannot_be_made_ends_the_run(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(PlaceLostError, match="cannot be made"):
+    with pytest.raises(PlaceLostError, match="cannot make the folder"):
         run(plan_jobs(tree, tmp_path / "out"), Making(invert), tmp_path / "file" / "out")
 
 
