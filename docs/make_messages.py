@@ -33,8 +33,10 @@ CODES = {  # what happened, and what a script does then
 }
 
 AREAS = (  # the first that a file's path begins with
-    ("Command line", ("stylegan_tool/cli", "stylegan_tool/commands/model_options", "stylegan_tool/options")),
-    ("Pictures and folders", ("stylegan_tool/folder", "stylegan_tool/image_files", "stylegan_tool/image_",
+    ("Command line", ("stylegan_tool/cli", "stylegan_tool/commands/model_options", "stylegan_tool/options",
+                      "stylegan_tool/help",
+                      "stylegan_tool/usage", "stylegan_tool/library")),
+    ("Pictures and folders", ("stylegan_tool/folder", "stylegan_tool/image_files", "stylegan_tool/whole_files",
                               "stylegan_tool/pictures", "stylegan_tool/jpeg_xl", "stylegan_tool/commands/images")),
     ("Films", ("stylegan_tool/film", "stylegan_tool/flicker", "stylegan_tool/steady", "stylegan_tool/commands/video")),
     ("Several machines", ("stylegan_tool/cluster",)),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
 
 
 def write_whole(
@@ -46,10 +46,12 @@ def write_whole(
         if os.path.lexists(path):
             refuse_overwrite(path)
         raise OutputError(
-            f"cannot write {path}: {error.filename} is in the way", hint="Choose another place."
+            f"cannot write {path}: {error.filename} is in the way", hint="Name another place, or move that away."
         ) from error
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint=_what_to_do(error)) from error
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}", hint=what_to_do(error.errno, path.parent)
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -69,16 +71,4 @@ def _rename_unless_there(temporary: Path, path: Path) -> None:
 
 def refuse_overwrite(path: Path) -> NoReturn:
     """Raise OutputError."""
-    raise OutputError(f"{path} exists already", hint="Add --overwrite to replace it, or choose another output.")
-
-
-def _what_to_do(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Make room on that disk, or write to another one."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Choose a folder that you have the right to write to."
-    if error.errno in (errno.ENOTDIR, errno.EISDIR):
-        return "A file is where a folder should be, or the other way round; choose another place."
-    if error.errno == errno.ENAMETOOLONG:
-        return "Choose a shorter name."
-    return "Choose another place."
+    raise OutputError(f"{path} exists already", hint="Add --overwrite to replace it, or name another.")

@@ -9,8 +9,9 @@ from docs.make_messages import PAGE, Message, find_messages, page
 MESSAGES = find_messages()
 
 NOT_YET = (  # to be rewritten by the same rules
-    "stylegan_tool/image_files.py",
     "stylegan_tool/cli.py",
+    "stylegan_tool/library.py",
+    "stylegan_tool/usage.py",  # its hints are made of the help of the command that was typed
     "stylegan_tool/commands/",
     "train/stylegan_train/cli.py",
     "export/stylegan_export/cli.py",
@@ -46,7 +47,7 @@ def test_all_exit_codes_and_the_messages_of_every_room_are_found() -> None:
 
 
 def test_a_sentence_that_a_helper_gets_from_its_callers_is_found() -> None:
-    assert any("JPEG XL needs pip install" in one.what and one.what.startswith("cannot read FILE") for one in MESSAGES)
+    assert any(one.what.startswith("cannot read FILE: JPEG XL needs pip install") for one in MESSAGES)
 
 
 @pytest.mark.parametrize("message", RULED, ids=ids(RULED))

@@ -1,5 +1,6 @@
 """Make a film out of a film: the whole way from one file to the other."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
-from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.errors import InputError, OutputError, typed, what_to_do
 from stylegan_tool.film.encoding import choose_encoding
 from stylegan_tool.film.facts import Facts
 from stylegan_tool.film.file_errors import input_errors, target_errors
@@ -98,18 +99,18 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
     """Raise OutputError if `target` may not be put where it is to go."""
     folder = target.parent
     if not folder.exists():
-        raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
+        raise OutputError(f"the folder {folder} does not exist", hint=f"Make it: mkdir -p {typed(folder)}")
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", hint="Name another place for the film.")
     if target.is_dir():
-        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {target / 'film.mp4'}")
+        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {typed(target / 'film.mp4')}")
     there = [target] if os.path.lexists(target) else []
     if not there and is_sequence(target):
         there = list(list_sequence(target).values())
     if there and not overwrite and not is_placing(target):
         raise OutputError(f"{there[0]} exists", hint="Add --overwrite to replace it, or give another name.")
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"the folder {folder} is not writable", hint="Name another place for the film.")
+        raise OutputError(f"you may not write in {folder}", hint=what_to_do(errno.EACCES, folder))
 
 
 def convert_film(
@@ -257,7 +258,8 @@ def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:
         end_s = (start_s or 0) + options.preview_s
     if start_s is not None and length_s is not None and start_s >= length_s:
         raise InputError(
-            f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s", hint="Choose an earlier --start."
+            f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s",
+            hint="Choose an earlier start, such as --start 0",
         )
     first = max(Fraction(0), look.begin_s)
     start_s = first + start_s if start_s else None
@@ -328,7 +330,9 @@ def _count_frames(look: Look, window: Window) -> int | None:
 def _no_frames(source: Path, options: FilmOptions) -> InputError:
     if options.start_s is not None or options.end_s is not None or options.preview_s is not None:
         return InputError(f"{source} has no frame in the time asked for", hint="Choose another --start or --end.")
-    return InputError(f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged.")
+    return InputError(
+        f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged; copy or download it again."
+    )
 
 
 @contextmanager

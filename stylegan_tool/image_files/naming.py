@@ -3,7 +3,7 @@
 import os
 from pathlib import Path, PurePath
 
-from stylegan_tool.errors import InputError
+from stylegan_tool.errors import InputError, typed
 from stylegan_tool.image_files import jpeg_xl
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -16,10 +16,11 @@ SUFFIXES: frozenset[str] = WRITTEN_SUFFIXES | {".gif", ".mpo", ".pbm", ".pgm", "
 def find_pictures(folder: Path) -> list[Path]:
     """Return the picture files in `folder` and below, by suffix, sorted; nothing hidden is among them.
 
-    Each real folder is searched once, whatever links lead to it, so links in a circle do no harm.
+    Each real folder is searched once, whatever links lead to it, so links in a circle do no harm. A folder below that
+    cannot be listed is among them, too: `read_picture` refuses it, and a run over the tree goes on without it.
 
     Raises:
-        InputError: `folder` is no folder, or it or one below cannot be listed.
+        InputError: `folder` is no folder, or cannot be listed.
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -35,9 +36,12 @@ def find_pictures(folder: Path) -> list[Path]:
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
+            if current != folder:  # the others can be listed: who reads it will say why this one cannot
+                found.append(current)
+                continue
             raise InputError(
-                f"cannot list {current}: {error.strerror}",
-                hint="Give a folder that you have the right to read.",
+                f"cannot list {folder}: {error.strerror or error}",
+                hint=f"See who may list it: ls -ld {typed(folder)}",
             ) from error
         for entry in entries:
             if entry.name.startswith("."):

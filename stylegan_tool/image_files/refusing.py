@@ -4,6 +4,7 @@ Units: sizes and limits in pixels.
 """
 
 import contextlib
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from typing import IO, NoReturn
 
 import PIL.Image
 
-from stylegan_tool.errors import InputError, first_line
+from stylegan_tool.errors import InputError, first_line, typed
 
 MOST_PIXELS = 300_000_000
 
 
-def refuse(path: Path, reason: str, hint: str = "") -> NoReturn:
+def refuse(path: Path, reason: str, hint: str) -> NoReturn:
     """Raise InputError."""
     raise InputError(f"cannot read {path}: {reason}", hint=hint)
 
@@ -28,15 +29,18 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
     # Only opening is guarded: what goes wrong later is told by those who know what they were reading.
     try:
         mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()  # what may not be listed is told below
+            refuse(path, "it is a folder", "Name a picture in it.")
         if not stat.S_ISREG(mode):  # a pipe would block for ever
-            refuse(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no ordinary file")
+            refuse(path, "it is no ordinary file", "Save it as a picture first, and name that.")
         file = path.open("rb")
     except FileNotFoundError:
-        refuse(path, "there is no such file", "Check the name; quote it if it holds spaces.")
+        refuse(path, "there is no such file", "Check the name; quote it if it has spaces.")
     except PermissionError:
-        refuse(path, "permission denied", "Give yourself the right to read it (chmod u+r).")
+        refuse(path, "permission denied", f"Give yourself the right to read it: chmod u+rX {typed(path)}")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        refuse(path, getattr(error, "strerror", None) or str(error))
+        refuse(path, getattr(error, "strerror", None) or str(error), "Check the name, and the disk that it lies on.")
     with file:
         yield file
 
@@ -66,4 +70,4 @@ def refuse_too_large(path: Path, width: int, height: int) -> None:
         size = f"{width} x {height} pixels ({width * height / 1e6:.0f} megapixels)"
         refuse(path, f"{size} are more than {MOST_PIXELS / 1e6:.0f} megapixels", "Scale it down first.")
     if width < 1 or height < 1:
-        refuse(path, f"it has no pixels ({width} x {height})")
+        refuse(path, f"it has no pixels ({width} x {height})", "Copy or download it again.")

@@ -51,7 +51,7 @@ def encode_picture(path: Path, picture: Picture) -> bytes | memoryview:
     encode = _ENCODERS.get(path.suffix.lower())
     if encode is None:
         kinds = ", ".join(sorted(suffix[1:] for suffix in WRITTEN_SUFFIXES))
-        raise OutputError(f"cannot write {path}: unknown suffix", hint=f"Use one of: {kinds}.")
+        raise OutputError(f"cannot write {path}: unknown suffix", hint=f"End the name in one of these: {kinds}.")
     height, width = picture.image.shape[:2]
     longest = _LONGEST_SIDE.get(path.suffix.lower(), 2**31)
     if max(height, width) > longest:
@@ -62,7 +62,9 @@ def encode_picture(path: Path, picture: Picture) -> bytes | memoryview:
     try:
         return encode(picture)
     except MemoryError as error:
-        raise OutputError(f"cannot write {path}: out of memory", hint="Close other programs.") from error
+        raise OutputError(
+            f"cannot write {path}: out of memory", hint="Close other programs, then type the same command."
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, struct.error, cv2.error) as error:
         raise OutputError(
             f"cannot write {path}: encoding failed ({first_line(error)})", hint="Write .png instead."
@@ -128,7 +130,7 @@ def _encode_j2k(picture: Picture) -> memoryview:
 
 
 def _encode_jxl(picture: Picture) -> memoryview:
-    jpeg_xl.require_plugin("cannot be written")
+    jpeg_xl.require_plugin("cannot write .jxl")
     return _saved(_pillow_rgba(in_srgb(picture)), "JXL", quality=95, exif=picture.exif)
 
 

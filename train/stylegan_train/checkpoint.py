@@ -55,9 +55,8 @@ def read_plain(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__}")
     except Exception as error:  # damaged pickles fail in every way that a program can
-        reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(
-            f"cannot read {path}: {reason}",
+            f"cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
             hint="Name a run folder that `sgt train` made and that has finished its first epoch.",
         ) from error
     return content

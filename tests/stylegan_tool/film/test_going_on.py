@@ -221,7 +221,7 @@ def test_another_job_is_refused_by_name_and_overwrite_begins_afresh(tmp_path: Pa
     with pytest.raises(StoppedError):
         convert(whole[0], target, stopping_at(30))
     with pytest.raises(
-        OutputError, match=r"made differently: model was \w+, now another; steady was 0.0, now 0.5"
+        OutputError, match=r"made differently: model was \w+, now another; steady was 1.0, now 0.5"
     ) as caught:
         convert(whole[0], target, steady=0.5, made_with={"model": "another"})
     assert "--overwrite" in caught.value.hint

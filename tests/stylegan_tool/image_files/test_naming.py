@@ -1,3 +1,4 @@
+import os
 import string
 from pathlib import Path
 
@@ -77,3 +78,23 @@ def test_no_two_inputs_share_an_output(names: list[Path]) -> None:
         assert output.parent == name.parent
         assert output.name.startswith(name.name)
         assert output.suffix.lower() in WRITTEN_SUFFIXES
+
+
+def test_a_folder_below_that_cannot_be_listed_is_one_refusal_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    (tmp_path / "a.jpg").touch()
+    scandir = os.scandir
+
+    def denying(path: Path) -> object:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denying)
+    assert find_pictures(tmp_path) == [tmp_path / "a.jpg", locked]
+    with pytest.raises(InputError, match="locked: permission denied") as caught:
+        read_picture(locked)
+    assert caught.value.hint.endswith(f"chmod u+rX {locked}")
