@@ -79,7 +79,7 @@ class Report:
             return {**values, "status": "not reached"}
         values["status"] = result.status
         if result.error is not None:
-            values["error"] = result.error.what
+            values |= {"error": result.error.what, "hint": result.error.hint}
         else:
             values |= {"width": result.size[0], "height": result.size[1]}
             values |= {"bytes": result.n_bytes, "blake2b": result.hash}

@@ -57,6 +57,7 @@ def test_every_file_is_listed_in_order(tmp_path: Path) -> None:
             "output": str(Path("out/2.png")),
             "status": "failed",
             "error": "out of memory",
+            "hint": "x",
             "seconds": 0.5,
         },
         {"input": str(Path("in/3.png")), "output": str(Path("out/3.png")), "status": "not reached"},
