@@ -152,4 +152,4 @@ def _lacks(models: list[Model], what: str) -> ModelError:
             hint="It does one thing only: leave --direction and --to out.",
         )
     has = ", or ".join(f"--direction {info.direction} (--to {info.target})" for info in known)
-    return ModelError(f"model {models[0].label} has no {what}", hint=f"It has {has}.")
+    return ModelError(f"model {models[0].label} has no {what}", hint=f"It has {has}. Others: sgt models list")
