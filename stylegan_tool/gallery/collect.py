@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from stylegan_tool.errors import InputError, OutputError
 from stylegan_tool.folder.manifest import STEM, SUFFIX, Manifest, Record
-from stylegan_tool.gallery.film_record import find_film, window_options
+from stylegan_tool.gallery.film_record import FilmRecord, find_film, window_options
 from stylegan_tool.options import FilmOptions
 
 MOST_SHOWN = 200  # works on a page
@@ -127,7 +127,7 @@ def _read_place(place: Path, folder: Path) -> tuple[list[Work], int]:
         film = find_film(manifest, newest) if _is_film(manifest, newest) else None
         record = None if film else manifest.find(output, path)
         if film is not None:
-            works.append(_film_work(manifest, newest, folder))
+            works.append(_film_work(film, newest, folder))
         elif record is not None:
             works.append(_picture_work(manifest, record, folder))
         else:
@@ -158,9 +158,7 @@ def _hold_against(work: Work, record: Record, means: Mapping[str, Any]) -> Work:
     return work
 
 
-def _film_work(manifest: Manifest, record: Record, folder: Path) -> Work:
-    film = find_film(manifest, record)
-    assert film is not None
+def _film_work(film: FilmRecord, record: Record, folder: Path) -> Work:
     shown = Shown(
         film.path,
         _name_below(film.path, folder),

@@ -108,9 +108,14 @@ function startFilter() {
 /** Hide a work that has no result of this way; of one that has several, show that one. */
 function applyWay(work, way) {
   const stage = one(".stage", work);
+  if (way === "") {
+    work.hidden = false;
+    return;
+  }
   const number = all(".layer", stage).findIndex((layer) => layer.dataset.way === way);
-  work.hidden = way !== "" && number < 0;
+  work.hidden = number < 0;
   if (number >= 0 && one("select.tag", stage)) show(stage, "right", number);
+  if (work.hidden && one("video", work)) one("video", work).pause();
 }
 
 // --- one picture, enlarged --------------------------------------------------------------------
@@ -136,11 +141,17 @@ function openZoom(stage) {
   const isPair = stage.classList.contains("two");
   plate.classList.toggle("two", isPair);
   one(".bar", dialog).hidden = one(".split", dialog).hidden = !isPair;
-  one(".zoom-name", dialog).textContent = stage.dataset.name;
+  one(".zoom-name", dialog).textContent = `${stage.dataset.name}${tagsOf(stage)}`;
   if (!dialog.open) dialog.showModal();
   setSplit(dialog, isPair ? splitOf(stage) : 0);
   fit();
   one(isPair ? ".split" : "[data-do=close]", dialog).focus({ focusVisible: false });
+}
+
+/** Return what the two sides are called. */
+function tagsOf(stage) {
+  const names = all(".tag", stage).map((tag) => (tag.matches("select") ? tag.selectedOptions[0].text : tag.textContent));
+  return names.length ? `: ${names.join(" | ")}` : "";
 }
 
 function closeZoom() {

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -68,18 +69,15 @@ def gallery_page(collection: Collection, plates: Sequence[Plate]) -> str:
     """Return the page of a folder of results."""
     pictures = [plate for plate in plates if plate.film is None]
     films = [plate for plate in plates if plate.film is not None]
-    sections = []
-    for title, some in (("Films", films), ("Pictures", pictures)):
-        if some:
-            heading = f"<h2>{title}</h2>" if films and pictures else ""
-            sections.append(f'<section>{heading}<div class="works">{"".join(map(_figure, some))}</div></section>')
     about = " and ".join(_count(len(some), word) for some, word in ((pictures, "picture"), (films, "film")) if some)
     notes = []
     if collection.left_out:
         notes.append(f"{collection.left_out} more are in the folder; these are evenly taken from all.")
     if collection.changed:
         notes.append(f"{_count(collection.changed, 'result')} changed since being made: not shown.")
-    main = f"<main>{_ways(plates)}{''.join(sections)}</main>"
+    main = f"""<main>{_ways(plates)}
+<div class="works">{"".join(map(_figure, (*films, *pictures)))}
+</div></main>"""
     return _fill(collection.title, " ".join([f"{about}.", *notes]), main, {})
 
 
@@ -108,11 +106,14 @@ def run_page(run: Run, grids: Sequence[Embedded]) -> str:
 
 
 def _plain(value: Any) -> str:
+    """Return an option's value for people; of a path on this machine, its name alone."""
     if isinstance(value, list):
         return ", ".join(map(_plain, value)) or "none"
-    return (
-        {True: "yes", False: "no", None: "as A"}.get(value, str(value)) if value in (True, False, None) else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return "none" if value in (None, "") else str(value)
 
 
 def _count(number: int, word: str) -> str:

@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy(argv: list[str]) -> None:
     assert _loaded_after(argv) == set()
 
 
-@pytest.mark.parametrize("command", ["images", "video", "demo", "evaluate", "models", "doctor"])
+@pytest.mark.parametrize("command", ["images", "video", "demo", "evaluate", "gallery", "models", "doctor"])
 def test_a_commands_help_imports_nothing_heavy(command: str) -> None:
     assert _loaded_after([command, "--help"]) == set()
 

@@ -102,6 +102,15 @@ def test_a_film_is_shown_for_the_time_that_was_made(tmp_path: Path) -> None:
     assert (work.source, work.note) == (None, "The source is no longer there as it was.")
 
 
+def test_results_of_one_film_for_the_same_time_stand_together(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "source.mp4", [grey(50)] * 10)
+    (tmp_path / "out").mkdir()
+    for name, level, window in (("a", 90, {}), ("b", 120, {}), ("c", 150, {"start": Fraction(1, 5)})):
+        record_film(make_film(tmp_path / f"out/{name}.mp4", [grey(level)] * 10), source, **window)
+    works = collect(tmp_path / "out").works
+    assert [[shown.name for shown in work.results] for work in works] == [["a.mp4", "b.mp4"], ["c.mp4"]]
+
+
 def test_nothing_to_show_says_what_to_type(tmp_path: Path) -> None:
     write_flat(tmp_path / "x.png", RED)
     with pytest.raises(InputError, match="no results of sgt images or sgt video") as caught:
