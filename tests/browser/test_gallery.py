@@ -275,7 +275,9 @@ def test_a_runs_epochs_are_turned_over(tmp_path: Path, open_page: Open) -> None:
         {"epoch": 2, "step": 4, "steps": 8, "swd_mean": 150.0},
         {"epoch": 3, "step": 4, "steps": 12, "swd_mean": 99.0},
     ]
-    (run / "stats.jsonl").write_text("\n".join(map(json.dumps, sorted(lines, key=lambda line: line["steps"]))))
+    (run / "stats.jsonl").write_text(
+        "".join(f"{json.dumps(line)}\n" for line in sorted(lines, key=lambda line: line["steps"]))
+    )
     tab = open_page(make_page(run))
     assert red_share(tab, ".sheet") > 0.95
     assert "Best in validation: epoch 3 (mean of both directions: 99)" in tab.page.locator(".best").inner_text()
