@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from stylegan_tool import __version__
-from stylegan_tool.commands.base import SETTINGS, TYPED, SgtCommand, SgtGroup
+from stylegan_tool.command import SETTINGS, TYPED, SgtCommand, SgtGroup
 from stylegan_tool.errors import MissingError
 
 

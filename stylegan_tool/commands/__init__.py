@@ -1,4 +1,1 @@
-"""One module a command: options -> call. What they share is in base, model_options and usage.
-
-Heavy imports wait inside the functions, so that help stays fast.
-"""
+"""One module a command: options -> call. Heavy imports wait inside the functions, so that help stays fast."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from stylegan_tool.commands.base import what_was_typed
+from stylegan_tool.command import what_was_typed
 from stylegan_tool.commands.model_options import (
     CompareOption,
     DeviceOption,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from stylegan_tool.commands.base import SETTINGS, SgtCommand, SgtGroup
+from stylegan_tool.command import SETTINGS, SgtCommand, SgtGroup
 from stylegan_tool.commands.fetch import fetch_model
 from stylegan_tool.commands.model_options import InputOption, model_names
 from stylegan_tool.installed import installed_models

@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from stylegan_tool.commands.usage import in_our_words, refuse_command
 from stylegan_tool.help import Explanation, explain
+from stylegan_tool.usage import in_our_words, refuse_command
 
 # In characters: lines of help (wider ones are harder to read), and what Tab shows beside an option.
 WIDEST_HELP = 100
