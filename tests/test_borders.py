@@ -62,7 +62,9 @@ LIBRARIES = {
     "typer": {
         "stylegan_tool/cli.py",
         "stylegan_tool/commands/",
+        "stylegan_tool/command.py",
         "stylegan_tool/help.py",
+        "stylegan_tool/usage.py",
         "train/stylegan_train/cli.py",
         "train/stylegan_train/options.py",
         "export/stylegan_export/cli.py",

@@ -19,9 +19,9 @@ def gallery(
 ) -> None:
     """Write one HTML page that shows results beside their sources, or how a training run went.
 
-    sgt gallery painted/                            # pictures and films under a slider, and what made them
-    sgt gallery runs/photo2vangogh-001              # a training: samples over the epochs, and curves
-    sgt gallery painted/ --output for_my_friend.html
+    sgt gallery painted/                     # before and after, under a slider
+    sgt gallery runs/photo2vangogh-001       # samples and curves of a training
+    sgt gallery painted/ --output page.html  # to send
 
     The page holds everything, loads nothing, and opens in any browser: send it, keep it, put it on a stick.
     """
