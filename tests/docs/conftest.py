@@ -1,0 +1,1 @@
+from tests.train.sets import one_cpu_thread as one_cpu_thread
