@@ -178,7 +178,7 @@ def _write_run(folder: Path, page: Path, say: Say) -> None:
         for path in run.samples.values():
             grids.append(embed_picture(path, longest))
             progress.advance()
-    _write_page(page, run_page(run, grids), f"{len(grids)} epochs", say)
+    _write_page(page, run_page(run, grids), f"{len(grids)} {'epoch' if len(grids) == 1 else 'epochs'}", say)
 
 
 def _write_page(page: Path, text: str, what: str, say: Say) -> None:
