@@ -67,3 +67,10 @@ def test_tests_and_wheel_run_on_every_python_that_is_promised() -> None:
     assert jobs["wheel"]["strategy"]["matrix"]["python"] == _python_versions()
     assert _commands(jobs["test"]) == [".ci/run"]
     assert _commands(jobs["wheel"]) == ["make wheel"]
+
+
+@pytest.mark.parametrize("target", ["browser", "container"])
+def test_what_needs_a_program_beside_python_has_a_job_of_its_own(target: str) -> None:
+    job = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"][target]
+    assert job["runs-on"].startswith("ubuntu-")  # it has docker, and the apt-get that `make browser` looks for
+    assert _commands(job) == [f"make {target}"]

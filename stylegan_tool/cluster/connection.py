@@ -168,36 +168,21 @@ class Cluster:
                         self._say(item.line)
 
 
-@contextmanager
-def connect(address: str, say: Callable[[str], None]) -> Iterator[Cluster]:
-    """Connect to the cluster at `address`: auto (the one of this machine), HOST:PORT, or local (this machine alone).
+def check_address(address: str) -> None:
+    """Refuse, before any other work, what Ray itself would find out late or look for, for minutes.
+
+    Args:
+        address: auto (the cluster of this machine), HOST:PORT, or local (this machine alone).
 
     Raises:
         UsageError: it is no such address.
-        MissingError: Ray is not installed, or no cluster answers there.
+        MissingError: Ray is not installed, or nothing answers at HOST:PORT.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingError(
             "--ray lacks what the extra [ray] installs",
             hint="Install it: pip install 'stylegan-tool[ray]'   (in a checkout: pip install '.[ray]')",
         )
-    _check_address(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with contextlib.redirect_stdout(io.StringIO()):  # where Ray tells of workers that died
-        with _stderr_kept_off():
-            _start(address)
-        import ray
-
-        try:
-            yield Cluster([node["Resources"] for node in ray.nodes() if node["Alive"]], say)
-        finally:
-            with _stderr_kept_off():
-                ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Refuse at once what Ray itself would look for, for minutes."""
     if address in ("auto", _LOCAL):
         return
     host, _, port = address.rpartition(":")
@@ -210,6 +195,27 @@ def _check_address(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as error:
         raise _no_cluster(address, str(error)) from error
+
+
+@contextmanager
+def connect(address: str, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """Connect to the cluster at `address`, which `check_address` has let pass.
+
+    Raises:
+        MissingError: no cluster answers there.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with contextlib.redirect_stdout(io.StringIO()):  # where Ray tells of workers that died
+        with _stderr_kept_off():
+            _start(address)
+        import ray
+
+        try:
+            yield Cluster([node["Resources"] for node in ray.nodes() if node["Alive"]], say)
+        finally:
+            with _stderr_kept_off():
+                ray.shutdown()
 
 
 def _no_cluster(address: str, reason: str) -> MissingError:

@@ -200,11 +200,14 @@ def _check(request: Request) -> None:
     if request.report is not None:
         check_report(request.report, overwrite=request.overwrite)
     if request.model.ray is not None:
+        from stylegan_tool.cluster.connection import check_address
+
         refuse_beside_ray(plan=request.plan, verify=request.verify, device_id=request.model.device_id is not None)
         if not request.is_folder:
             raise UsageError(
                 f"{request.source} is one picture, and --ray is for folders", hint="Leave --ray out, or name a folder."
             )
+        check_address(request.model.ray)
 
 
 def _plan_making(

@@ -221,7 +221,10 @@ def _check(request: Request) -> None:
     source, target, report = request.source, request.target, request.report
     check_target(source, target, overwrite=request.overwrite)
     if request.model.ray is not None:
+        from stylegan_tool.cluster.connection import check_address
+
         refuse_beside_ray(report=report, device_id=request.model.device_id is not None)
+        check_address(request.model.ray)
     if report is not None:
         check_report(report, overwrite=request.overwrite)
     look = look_at(source, request.film.sequence_rate)

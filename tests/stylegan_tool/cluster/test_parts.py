@@ -174,17 +174,22 @@ def test_what_is_refused(
         free.bind(("127.0.0.1", 0))  # bound, and not listened to
         words = typed.replace("PORT", str(free.getsockname()[1]), typed.count("127")).split()
         assert main([*words, "--model", "A2B.onnx"]) == code
-    assert said in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert printed.startswith("sgt: ")  # before a model is opened, which is said
+    assert said in printed
     assert not (place / "out").exists()
     assert not (place / "out.mp4").exists()
 
 
-def test_without_ray_the_line_to_install_it_is_told(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("typed", ["images photos out", "video in.mp4 out.mp4"], ids=["images", "video"])
+def test_without_ray_the_line_to_install_it_is_told_before_all_else(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert main(["images", "photos", "out", "--model", "A2B.onnx", "--ray", "local"]) == 7
-    assert "pip install 'stylegan-tool[ray]'" in capsys.readouterr().err
+    assert main([*typed.split(), "--model", "A2B.onnx", "--ray", "local"]) == 7
+    printed = capsys.readouterr().err
+    assert printed.startswith("sgt: ")
+    assert "pip install 'stylegan-tool[ray]'" in printed
 
 
 def test_ray_is_imported_only_for_ray(place: Path) -> None:
