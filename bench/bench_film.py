@@ -13,9 +13,10 @@ from typing import Any
 from bench.bench_others import Cost, measure, write_clip
 from bench.figures import Figure
 from stylegan_tool.film.convert import convert_film, plan_encoding, plan_window
+from stylegan_tool.film.look import look_at
 from stylegan_tool.film.making import Stylize
+from stylegan_tool.film.reader import FilmReader
 from stylegan_tool.film.segment_writer import SegmentWriter
-from stylegan_tool.film.source import FilmReader, look_at
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import FilmOptions, TileOption
 from stylegan_tool.pixels import Image, to_batch

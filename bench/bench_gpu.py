@@ -21,7 +21,8 @@ from bench.bench_tiles import photo
 from bench.figures import Figure, time_in_turn
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption
-from stylegan_tool.session import BoundEngine, Session
+from stylegan_tool.ort_engine import BoundEngine
+from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer, pad_image
 from tests.networks import write_generator
 

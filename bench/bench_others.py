@@ -25,7 +25,7 @@ from bench.figures import Figure
 from stylegan_export.precision import Pictures, lower
 from stylegan_export.to_onnx import build_onnx, write_onnx
 from stylegan_tool.demo_files import example_pictures
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.model_info import SCHEMA, ModelInfo
 from stylegan_tool.models import choose_model
 from stylegan_tool.pixels import Image, to_batch

@@ -17,7 +17,7 @@ import onnx
 from bench.figures import Figure, time_in_turn
 from stylegan_export.precision import Accuracy, Pictures, lower
 from stylegan_tool.demo_files import example_pictures
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.models import choose_model
 from stylegan_tool.openvino_engine import OpenVinoEngine
 from stylegan_tool.options import TileOption

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.figures import Figure
 from stylegan_tool.demo_files import examples_folder
 from stylegan_tool.flicker import Flicker, FlickerMeter
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.pixels import Image

@@ -15,12 +15,14 @@ import numpy as np
 
 from bench.figures import Figure, run_python, time_in_turn
 from stylegan_tool.demo_files import example_pictures
-from stylegan_tool.exact import ExactModel, Pass, Vectors
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.exact import ExactModel, Vectors
+from stylegan_tool.exact_plan import Pass
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Batch, Image, to_batch, to_image
 from stylegan_tool.session import Session
-from stylegan_tool.stylize import BYTES_PER_PIXEL_AND_FILTER, Stylizer
+from stylegan_tool.stylize import Stylizer
+from stylegan_tool.tile_choice import BYTES_PER_PIXEL_AND_FILTER
 from tests.networks import truth_of
 
 TILE = 256
@@ -85,8 +87,8 @@ def _by_crops(session: Session, image: Image) -> Image:
     rows = [np.concatenate([image[y : y + side, x : x + side] for y, x in row], axis=1) for row in corners]
     mosaic = np.concatenate(rows)
     model = ExactModel(session)
-    plan = model.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
-    small = model.untiled(*mosaic.shape[:2])
+    plan = model.planner.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
+    small = model.planner.untiled(*mosaic.shape[:2])
     return _through(
         image,
         lambda read, write: model.run_with_statistics_of(small, lambda y, x: to_batch(mosaic[y, x]), plan, read, write),
@@ -96,7 +98,7 @@ def _by_crops(session: Session, image: Image) -> Image:
 def _fed_back(session: Session, image: Image, times: int) -> Image:
     """Measure all layers in one pass over the tiles, put the numbers in, and repeat."""
     model = ExactModel(session)
-    plan = model.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
+    plan = model.planner.one_pass(image.shape[0], image.shape[1], TILE, memory_bytes=2**32)
     only = plan.passes[0]
     everything = tuple(dict.fromkeys(norm.taken for norm in model.cut.norms.values()))
     measuring = Pass(replace(only.stage, measured=everything), only.rows, only.columns, {})
@@ -120,7 +122,7 @@ def _by_tiles(model: ExactModel, batch: Batch) -> Batch:
     def write(rows: slice, columns: slice, piece: Batch) -> None:
         result[:, :, rows, columns] = piece
 
-    plan = model.plan(batch.shape[2], batch.shape[3], memory_bytes=2**33)
+    plan = model.planner.plan(batch.shape[2], batch.shape[3], memory_bytes=2**33)
     model.run(plan, lambda rows, columns: np.ascontiguousarray(batch[:, :, rows, columns]), write)
     return result
 

@@ -4,7 +4,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 
-from stylegan_tool.errors import SgtError
+from stylegan_tool.errors import SgtError, of_system
 
 INTERRUPTED = 130
 
@@ -28,12 +28,21 @@ def exit_code(run: Callable[[], object]) -> int:
             print("sgt: stopped", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except SgtError as error:
-        print(f"sgt: {error}", file=sys.stderr)
-        return error.exit_code
+        return _tell(error)
+    except (OSError, MemoryError) as error:
+        told = of_system(error)
+        if told is None:
+            raise
+        return _tell(told)
     except KeyboardInterrupt:
         print("sgt: stopped", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _tell(error: SgtError) -> int:
+    print(f"sgt: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 def entrypoint() -> None:

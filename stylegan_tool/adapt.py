@@ -21,7 +21,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stylegan_tool.errors import ModelError
+from stylegan_tool.errors import ModelError, typed
 from stylegan_tool.interface import RANGES, Interface, Stated, find_encoder, find_interface
 from stylegan_tool.model_info import PREFIX, ModelInfo
 from stylegan_tool.norm_fusion import fuse_norms
@@ -61,7 +61,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
     except OSError as error:
         raise ModelError(
-            f"cannot read the model {path} ({error.strerror or error})",
+            f"cannot read the model {path}: {error.strerror or error}",
             hint="Name an .onnx file, a run folder or a style: `sgt models list` shows them.",
         ) from error
     except Exception as error:  # protobuf's and onnx's own classes, of no common base
@@ -73,10 +73,12 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 def _no_onnx(path: Path) -> ModelError:
     if path.suffix in (".pth", ".pt", ".ckpt", ".safetensors"):
-        return ModelError(f"a checkpoint, and no ONNX model: {path}", hint=f"Turn it into one: sgt import {path}")
+        return ModelError(
+            f"{path} is a checkpoint, and no ONNX model", hint=f"Turn it into one: sgt import {typed(path)}"
+        )
     return ModelError(
-        f"no ONNX model, or a damaged one: {path}",
-        hint="Name an .onnx file, a run folder or a style (`sgt models list` shows them), or export it again.",
+        f"{path} is no ONNX model, or a damaged one",
+        hint="Download or export it again, or name another: `sgt models list` shows what is here.",
     )
 
 
@@ -88,7 +90,8 @@ def _sense_expected(path: Path) -> Iterator[None]:
             yield
     except UnknownReachError as error:
         raise ModelError(
-            f"{path}: {error}", hint="If ONNX Runtime takes it, tell us; else export it, or download it, again."
+            f"{path} cannot be run: {error}",
+            hint="Download or export it again. If another program runs it, report that with what `sgt doctor` prints.",
         ) from error
 
 
@@ -182,7 +185,10 @@ def _check_names(model: onnx.ModelProto, inputs: Mapping[str, str], path: Path) 
     known = [one.name for one in model.graph.input]
     for name in inputs:
         if name not in known:
-            raise ModelError(f"{path} has no input {name}", hint=f"It has: {', '.join(known)}.")
+            raise ModelError(
+                f"{path} has no input {name}",
+                hint=f"It has {', '.join(known)}: correct the name, or leave --input {name}=... out.",
+            )
 
 
 def _drop_defaults(model: onnx.ModelProto, image: str) -> None:

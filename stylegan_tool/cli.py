@@ -6,15 +6,16 @@
 
 import importlib
 import importlib.util
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from stylegan_tool import __version__
+from stylegan_tool.command import SETTINGS, TYPED, SgtCommand, SgtGroup
 from stylegan_tool.errors import MissingError
 
 
@@ -41,7 +42,10 @@ COMMANDS = {
         ("torch", "onnxscript", "safetensors"),
     ),
     "evaluate": LazyCommand(
-        "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target, in figures."
+        "stylegan_tool.commands.evaluate:evaluate", "Measure how close a style comes to its target."
+    ),
+    "gallery": LazyCommand(
+        "stylegan_tool.commands.gallery:gallery", "Make one page that shows results beside their sources."
     ),
     "models": LazyCommand("stylegan_tool.commands.models:app", "List, look at, add, fetch and remove models."),
     "doctor": LazyCommand("stylegan_tool.commands.doctor:doctor", "Check the installation and where models can run."),
@@ -68,7 +72,7 @@ def load_target(name: str) -> Target:
     return target
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(SgtGroup):
     """A group that knows its commands' names and help lines without importing them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -79,28 +83,50 @@ class LazyGroup(TyperGroup):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        target = load_target(cmd_name)
+        try:
+            target = load_target(cmd_name)
+        except MissingError:
+            if ctx.resilient_parsing:  # Tab is no place for messages
+                return None
+            raise
         if isinstance(target, typer.Typer):
             command = get_command(target)
         else:
             app = typer.Typer(add_completion=False, rich_markup_mode=None)
-            app.command(name=cmd_name)(target)
+            app.command(name=cmd_name, cls=SgtCommand)(target)
             command = get_command(app)
         command.name = cmd_name
         return command
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+    def table(self, ctx: Any) -> list[tuple[str, str]]:
+        """Return each command's name and what it does, from the table."""
+        return [(name, lazy.help) for name, lazy in COMMANDS.items()]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read it, and remember it as it was typed."""
+        ctx.meta[TYPED] = shlex.join([ctx.info_name, *args])
+        return super().parse_args(ctx, args)
+
+    def say_what_next(self, ctx: Any) -> None:
+        """Print what there is in this folder, and what to type next."""
+        from pathlib import Path
+
+        from stylegan_tool.next_steps import Place, describe
+        from stylegan_tool.providers import gpu_driver_problem
+
+        place = Place(
+            Path(),
+            has_gpu=lambda: gpu_driver_problem() is None,
+            can_train=lambda: importlib.util.find_spec("torch") is not None,
+        )
+        typer.echo(describe(place))
 
 
 app = typer.Typer(
     cls=LazyGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First look: sgt demo. Each command has its own help: sgt video --help",
+    context_settings=SETTINGS,
 )
 
 
@@ -110,10 +136,17 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True)
+@app.callback()
 def sgt(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    """Turn folders of pictures and whole videos into another style with CycleGAN."""
+    """Turn folders of pictures and whole films into another style with CycleGAN.
+
+    sgt demo                                        # a first look
+    sgt images photos/ painted/ --to vangogh        # a folder of pictures
+    sgt video holiday.mp4 painted.mp4 --to vangogh  # a film; its sound is kept
+
+    Each command has its own help: sgt video -h. Without a command, sgt says what to do next in this folder.
+    """

@@ -6,16 +6,11 @@ from importlib import metadata
 
 from stylegan_tool import __version__
 from stylegan_tool.errors import MissingError, SgtError
-from stylegan_tool.film.encoding import list_encoders
+from stylegan_tool.film.encoders import list_encoders
 from stylegan_tool.models import bundled_styles
+from stylegan_tool.ort_engine import available_providers, probe_provider, provider_problem, runtime_versions
 from stylegan_tool.providers import INSTALL, LABELS, NVIDIA, gpu_driver_problem
-from stylegan_tool.session import (
-    available_providers,
-    cpu_threads,
-    probe_provider,
-    provider_problem,
-    runtime_versions,
-)
+from stylegan_tool.session import cpu_threads
 
 _LIBRARIES = ("numpy", "onnx", "opencv-python-headless", "pillow", "av", "typer")
 _TRAINING = ("torch", "onnxscript")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stylegan_tool.errors import InputError, MissingError, OutputError, SgtError
+from stylegan_tool.errors import InputError, MissingError, OutputError, SgtError, what_to_do
 
 TRIES = 5  # without a single new byte
 PAUSE_S = 1.0  # before the second try; doubled each time
@@ -66,9 +66,9 @@ def fetch(source: str, target: Path, *, renew: bool = False, advance: Advance = 
         record = _measure(part, source)
         if known is not None and (record.size, record.sha256) != (known.size, known.sha256):
             raise InputError(
-                f"{source} is another file than the one that came first from {known.source}: {record.size} bytes, "
-                f"SHA-256 {record.sha256[:16]}..., then {known.size} bytes, {known.sha256[:16]}...",
-                hint="Somebody changed it, or it is damaged. If you trust the new one, add --overwrite.",
+                f"{source} is another file than the one that came first from {known.source}: {record.size} bytes whose "
+                f"SHA-256 begins with {record.sha256[:16]}, before {known.size} bytes and {known.sha256[:16]}",
+                hint="Somebody changed it, or it is damaged. If you trust the new one, type the same with --overwrite",
             )
         part.replace(target)
         _record_path(target).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
@@ -78,7 +78,7 @@ def fetch(source: str, target: Path, *, renew: bool = False, advance: Advance = 
         raise
     except OSError as error:
         raise OutputError(
-            f"cannot write {target} ({error.strerror or error})", hint="Free some disk space, or look at its rights."
+            f"cannot write {target}: {error.strerror or error}", hint=what_to_do(error.errno, target.parent)
         ) from error
     _forget(part)
     return record
@@ -123,7 +123,8 @@ def _copy(source: Path, part: Path) -> None:
         content = source.read_bytes()
     except OSError as error:
         raise InputError(
-            f"Cannot be read: {source} ({error.strerror or error})", hint="--source takes a file or an http address."
+            f"cannot read {source}: {error.strerror or error}",
+            hint="Name a file that you have, or an http address: --source URL",
         ) from error
     part.write_bytes(content)
 
@@ -137,10 +138,10 @@ def _check_content(part: Path, source: str) -> None:
     if not begin.startswith((b"PK", b"\x80")):
         raise MissingError(f"{source} sent no checkpoint: it begins with {begin[:12]!r}", hint=_MIRROR)
     if begin.startswith(b"PK") and not zipfile.is_zipfile(part):
-        raise MissingError(f"{source} sent a checkpoint without its end", hint=_MIRROR)
+        raise MissingError(f"{source} sent a checkpoint that ends too early", hint=_MIRROR)
 
 
-_MIRROR = "Look at the address in a browser, or name another place: --source URL|FILE"
+_MIRROR = "Open the address in a browser; what you download there by hand is taken by --source FILE"
 
 
 class _KeptError(MissingError):
@@ -182,7 +183,7 @@ def _gave_up(url: str, part: Path, error: Exception) -> SgtError:
     kept = f"; {here} bytes are kept" if here else ""
     return _KeptError(
         f"{url} could not be fetched ({reason}){kept}",
-        hint="Type the same command again to go on, or name another place: --source URL|FILE",
+        hint="Check the network, and type the same command to go on where it was; or name another place: --source URL",
     )
 
 

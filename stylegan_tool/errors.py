@@ -5,7 +5,11 @@ A message has three parts: what happened, to which file, and what to type now. T
 exit; `__main__.main` is the only place that turns these into exit codes.
 """
 
+import errno
+import os
+import shlex
 import unicodedata
+from pathlib import Path, PurePath
 
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format, lone surrogates, separators
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of emoji and of Persian words
@@ -25,6 +29,30 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # how Python hands over a byte that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what `error` says, or its name where it says nothing: a library's words in a message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def typed(path: PurePath | str) -> str:
+    """Return `path` as it is typed in a shell: in quotes where it needs them."""
+    return shlex.quote(str(path))
+
+
+def what_to_do(failed: int | None, folder: PurePath) -> str:
+    """Return the hint for a write in `folder` that failed with the system's error number `failed`."""
+    where = typed(folder)
+    if failed in (errno.ENOSPC, errno.EDQUOT):
+        return f"Make room on that disk, or name another place. What is free: df -h {where}"
+    if failed in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"Name another place, or change who may write there: ls -ld {where}"
+    if failed in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        return "A file is where a folder should be, or the other way round: name another place."
+    if failed == errno.ENAMETOOLONG:
+        return "Choose a shorter name."
+    return f"Name another place, or look at that disk: df -h {where}"
 
 
 class SgtError(Exception):
@@ -67,7 +95,7 @@ class OutputError(SgtError):
 
 
 class PartialError(SgtError):
-    """Some files of a folder failed, or a film was finished with repaired frames."""
+    """Some files of a folder failed, or a film was finished with repaired frames or damaged sound."""
 
     exit_code = 6
 
@@ -86,3 +114,19 @@ class ComputeError(SgtError):
 
 class MemoryShortError(ComputeError):
     """The provider had not enough memory for what it was given; smaller tiles may do."""
+
+
+def of_system(error: OSError | MemoryError) -> SgtError | None:
+    """Return what the system refused as an error of ours, wherever it was met; None for what a bug may have caused."""
+    if isinstance(error, MemoryError):
+        return ComputeError("out of memory", hint="Close other programs, or use less at a time: --memory 2G")
+    reason = error.strerror or str(error)
+    what = f"cannot use {os.fsdecode(error.filename)}: {reason}" if error.filename else f"the system refused: {reason}"
+    path = Path(os.fsdecode(error.filename)) if error.filename else Path()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return OutputError(what, hint=what_to_do(error.errno, path.parent))
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return InputError(what, hint=f"See who may use it and its folder: ls -ld {typed(path.parent)} {typed(path)}")
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE):
+        return InputError(what, hint="Check the name, and the disk that it lies on.")
+    return None

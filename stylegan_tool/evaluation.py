@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from stylegan_tool import swd
 from stylegan_tool.errors import InputError, UsageError
-from stylegan_tool.image_files import SUFFIXES, find_pictures, read_picture
+from stylegan_tool.image_files.naming import SUFFIXES, find_pictures
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.options import Half
 from stylegan_tool.pixels import Image
 
@@ -108,7 +109,10 @@ def open_sets(source: Path, target: Path, held_back: Path | None, half: Half | N
 def _pictures(folder: Path) -> tuple[Path, ...]:
     pictures = tuple(find_pictures(folder))
     if not pictures:
-        raise InputError(f"no pictures in {folder}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
+        raise InputError(
+            f"no pictures in {folder}",
+            hint=f"Name a folder that has some; looked for {', '.join(sorted(SUFFIXES))} there and below.",
+        )
     return pictures
 
 
@@ -129,7 +133,7 @@ def count_pictures(sets: Sets, wanted: int | None) -> int:
     """
     if wanted is not None and wanted > sets.smallest:
         raise UsageError(
-            f"--pictures {wanted}, and the smallest set has {sets.smallest}",
+            f"--pictures {wanted} are more than the smallest set has, which is {sets.smallest}",
             hint=f"Type at most --pictures {sets.smallest}, or leave it out.",
         )
     return sets.smallest if wanted is None else wanted

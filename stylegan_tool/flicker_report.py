@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from stylegan_tool.errors import OutputError, UsageError
+from stylegan_tool.errors import OutputError, UsageError, typed
 from stylegan_tool.flicker import Flicker, Triple
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 SCHEMA = 1
 LONGEST_NAME = 200  # bytes; file systems take 255, and a name for the unfinished file is longer
@@ -50,8 +50,12 @@ def check_report(name: Path, *, overwrite: bool) -> None:
     folder = paths[0].parent
     if len(os.fsencode(paths[0].name)) > LONGEST_NAME:
         raise OutputError(f"the report's name is too long: {name}", hint="Give --report a shorter name.")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the report's folder is missing or not writable: {folder}", hint=f"mkdir -p '{folder}'")
+    if not folder.is_dir():
+        raise OutputError(f"no such folder for the report: {folder}", hint=f"Make it: mkdir -p {typed(folder)}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write the report: you may not write in {folder}", hint="Name another place: --report NAME"
+        )
     for path in paths:
         if path.is_dir() or (os.path.lexists(path) and not overwrite):
             raise OutputError(f"{path} exists", hint="Add --overwrite to replace it, or give --report another name.")

@@ -7,7 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from stylegan_tool.errors import InputError, MissingError
+from stylegan_tool.errors import InputError, MissingError, typed
 
 WEIGHTS = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHTS_SHA256 = "6726825d"  # its first digits, which its makers put into the name
@@ -37,7 +37,9 @@ def find_weights(named: Path | None) -> Path:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", hint="Look at its rights.") from error
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}", hint=f"See who may read it: ls -l {typed(path)}"
+        ) from error
     if not digest.startswith(WEIGHTS_SHA256):
         raise InputError(
             f"{path} is not {WEIGHTS}: its SHA-256 begins with {digest[:8]}, not {WEIGHTS_SHA256}",

@@ -4,7 +4,6 @@ A model's files are A2B.onnx and B2A.onnx (or one of them), or model.onnx where 
 says of itself travels inside it (see model_info.py), so that nothing else has to be kept.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import platformdirs
 
-from stylegan_tool.errors import ModelError, OutputError, UsageError
+from stylegan_tool.errors import ModelError, OutputError, UsageError, typed
 from stylegan_tool.model_info import DIRECTIONS
+from stylegan_tool.whole_files import write_whole
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FILE_NAMES = (*(f"{direction}.onnx" for direction in DIRECTIONS), "model.onnx")
@@ -55,8 +55,8 @@ def check_free(name: str, directions: list[str], *, overwrite: bool) -> None:
         path = models_folder() / name / _file_name(direction)
         if path.exists() and not overwrite:
             raise OutputError(
-                f"there is a model of that name: {path}",
-                hint=f"Give another --name, replace it with --overwrite, or: sgt models remove {name}",
+                f"there is a model of that name already: {path}",
+                hint=f"Replace it with --overwrite, give another --name, or delete it: sgt models remove {name}",
             )
 
 
@@ -72,19 +72,12 @@ def install_model(name: str, direction: str, content: bytes, *, overwrite: bool 
     """
     check_free(name, [direction], overwrite=overwrite)
     path = models_folder() / name / _file_name(direction)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
+        write_whole(path, content, overwrite=overwrite)
+    except OutputError as error:
         raise OutputError(
-            f"cannot write {path} ({error.strerror or error})",
-            hint="Free some disk space, or choose another folder: SGT_MODELS=FOLDER sgt ...",
+            error.what, hint="Free some disk space, or choose another folder: SGT_MODELS=FOLDER sgt ..."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path
 
 
@@ -98,11 +91,16 @@ def remove_model(name: str) -> Path:
     folder = installed_models().get(name)
     if folder is None:
         known = ", ".join(installed_models()) or "none"
-        raise ModelError(f"no installed model {name} in {models_folder()}", hint=f"Installed: {known}.")
+        raise ModelError(
+            f"no installed model {name} in {models_folder()}",
+            hint=f"Installed are: {known}. `sgt models list` shows them, and those that cannot be removed.",
+        )
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise OutputError(f"cannot delete {folder} ({error.strerror or error})", hint="Look at its rights.") from error
+        raise OutputError(
+            f"cannot delete {folder}: {error.strerror or error}", hint=f"See who may: ls -ld {typed(folder)}"
+        ) from error
     return folder
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stylegan_tool.errors import ModelError, UsageError
+from stylegan_tool.errors import ModelError, UsageError, typed
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.operators import Constants, attributes_of, element_type, shape_of
 from stylegan_tool.reach import UnknownReachError
@@ -158,7 +158,7 @@ def _fixed_size(image: onnx.ValueInfoProto, layout: Layout) -> tuple[int, int]:
 def _missing(path: Path, what: str, example: str) -> ModelError:
     return ModelError(
         f"the graph of {path} does not show {what}",
-        hint=f"Look at what its authors say, and add it with that, such as: sgt models add {path} {example}",
+        hint=f"Look at what its authors say, and add it with that, such as: sgt models add {typed(path)} {example}",
     )
 
 

@@ -83,16 +83,16 @@ class ModelInfo:
                     fields[field.name] = int(ours[field.name]) if field.type is int else ours[field.name]
         except ValueError as error:
             raise ModelError(
-                f"what the model says of itself is damaged: {path} ({error})", hint="Export it again."
+                f"{path} is damaged in what it says of itself: {error}", hint="Export or download it again."
             ) from error
         info = cls(**fields)  # type: ignore[arg-type]  # each value has its field's type by the line above
         if info.schema > SCHEMA:
             raise ModelError(
-                f"the model was written by a later version of this tool: {path} (schema {info.schema})",
-                hint="Update: pip install -U stylegan-tool",
+                f"{path} was written by a later version of this tool (schema {info.schema})",
+                hint="Update this one: pip install -U stylegan-tool",
             )
         at_least_1 = (info.size_multiple, info.smallest_size, info.ngf)
         at_least_0 = (info.receptive_field, info.fixed_height, info.fixed_width)
         if info.direction not in (*DIRECTIONS, "") or min(at_least_1) < 1 or min(at_least_0) < 0:
-            raise ModelError(f"what the model says of itself is damaged: {path}", hint="Export it again.")
+            raise ModelError(f"{path} is damaged in what it says of itself", hint="Export or download it again.")
         return info

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from stylegan_tool.errors import ModelError, UsageError
+from stylegan_tool.errors import ModelError, UsageError, typed
 from stylegan_tool.installed import installed_models, model_files
 from stylegan_tool.model_info import ModelInfo
-from stylegan_tool.session import read_model_info
 
 DEFAULT_STYLE = "vangogh"
 _RUN_NAME = re.compile(r".+-(\d{3,})")
@@ -87,7 +86,7 @@ def _locate(name: str | None) -> tuple[list[Path], str]:
         return model_files(styles[name]), f"{name} (bundled)"
     if path.is_dir() or (Path("runs") / name).is_dir():
         raise ModelError(
-            f"no A2B.onnx or B2A.onnx in {name}", hint=f"If it is a run, export it first: sgt export {name}"
+            f"no A2B.onnx or B2A.onnx in {name}", hint=f"If it is a run, export it first: sgt export {typed(name)}"
         )
     raise ModelError(
         f"no model {name}: it is no file, no folder, no run, not installed and not bundled",
@@ -101,6 +100,8 @@ def load_models(name: str | None) -> list[Model]:
     Raises:
         ModelError: there is none, or a file is no model.
     """
+    from stylegan_tool.session import read_model_info  # only now: who asks for names alone does not wait for it
+
     paths, label = _locate(name)
     return [Model(path, label, read_model_info(path)) for path in paths]
 
@@ -129,7 +130,7 @@ def choose_model(name: str | None, *, direction: str | None = None, to: str | No
         if not matches and direction is not None and _makes(models, to):
             raise UsageError(
                 f"--direction {direction} of {label} makes {chosen[0].info.target}, not {to}",
-                hint=f"Leave --direction out: --to {to}",
+                hint=f"Leave --direction out: --to {typed(to)}",
             )
         if not matches:
             raise _lacks(models, f"domain '{to}'")
@@ -151,4 +152,4 @@ def _lacks(models: list[Model], what: str) -> ModelError:
             hint="It does one thing only: leave --direction and --to out.",
         )
     has = ", or ".join(f"--direction {info.direction} (--to {info.target})" for info in known)
-    return ModelError(f"model {models[0].label} has no {what}", hint=f"It has {has}.")
+    return ModelError(f"model {models[0].label} has no {what}", hint=f"It has {has}. Others: sgt models list")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stylegan_tool.folder.manifest import hash_bytes, hash_file
+from stylegan_tool.hashes import hash_bytes, hash_file
 from stylegan_tool.interface import parse_inputs
 from stylegan_tool.models import choose_model, load_models
 from stylegan_tool.session import Session

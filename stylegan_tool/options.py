@@ -121,12 +121,12 @@ class FilmOptions:
         if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
             raise UsageError(
                 f"--end {float(self.end_s):g} s is not after --start {float(self.start_s):g} s",
-                hint="Both count from the film's beginning.",
+                hint="Both count from the film's beginning: --start 10s --end 20s",
             )
         if self.preview_s is not None and (self.preview_s <= 0 or self.end_s is not None):
             raise UsageError(
                 "--preview is a length of time, and says where the film ends",
-                hint="Type --preview 3s, or --start and --end.",
+                hint="Type --preview 3s, or --start 10s --end 20s",
             )
 
 

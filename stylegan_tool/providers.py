@@ -1,6 +1,6 @@
 """What may run a model, and with which options: tables and pure functions, and what the NVIDIA driver knows.
 
-session.py asks ONNX Runtime which of them it holds; nothing here imports it.
+ort_engine.py asks ONNX Runtime which of them it holds; nothing here imports it.
 """
 
 import ctypes

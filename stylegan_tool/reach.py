@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
-from stylegan_tool.errors import SgtError
+from stylegan_tool.errors import SgtError, first_line
 
 
 class UnknownReachError(Exception):
@@ -34,8 +34,7 @@ def sense_expected() -> Iterator[None]:
     except (UnknownReachError, SgtError, MemoryError):
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise UnknownReachError(f"its graph makes no sense ({type(error).__name__}: {reason})") from error
+        raise UnknownReachError(f"its graph makes no sense ({type(error).__name__}: {first_line(error)})") from error
 
 
 @dataclass(frozen=True)

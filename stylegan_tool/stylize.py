@@ -10,56 +10,23 @@ from typing import cast
 
 import cv2
 import numpy as np
-import psutil
 
-from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError, UsageError
-from stylegan_tool.exact import SIDES, ExactModel, Plan
+from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError
+from stylegan_tool.exact_plan import SIDES, Plan
 from stylegan_tool.model_info import ModelInfo
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.pixels import Batch, Image, to_batch, to_image
-from stylegan_tool.providers import OPENVINO
 from stylegan_tool.reach import UnknownReachError
 from stylegan_tool.session import Session
-from stylegan_tool.tiling import Span, axis_weights, plan_axis, round_up, smallest_tile
+from stylegan_tool.tile_choice import TileChoice, estimate_bytes
+from stylegan_tool.tiling import Span, axis_weights, round_up
 
-OPENVINO_MEMORY = 1.5  # of what a whole picture is estimated to take
-LEAST_CONTRAST = 12  # standard deviation, 8-bit steps; below it single pixels are further off than in stages
-FEATHER = 32  # pixels over which tiles with statistics of their own blend
-LARGEST_LOCAL_TILE, LARGEST_ONE_PASS_TILE = 2048, 768
 THUMBNAIL = 512  # pixels of the long side
-# Peak memory of a plain run for each pixel and each filter of the first layer, measured with the arena off
-# (`make bench`): about four full-resolution feature maps of float32 at once.
-BYTES_PER_PIXEL_AND_FILTER = 20
 VERIFIED_SIDE, VERIFIED_TILE = 768, 320
 # What one run takes where pictures go together. Guessed: nobody has measured where a GPU stops gaining by it.
 BATCH_PIXELS, MOST_TOGETHER = 2**22, 16
 # A source whose values lie closer together, in steps of 8 bits, may rightly come out in one colour.
 VISIBLE_STEPS = 16
-
-
-def estimate_bytes(height: int, width: int, info: ModelInfo) -> int:
-    """Return about how much memory one plain run over height x width pixels takes."""
-    return height * width * info.ngf * BYTES_PER_PIXEL_AND_FILTER
-
-
-def local_tile(info: ModelInfo, memory_bytes: int) -> int:
-    """Return the side of the tiles that fit `memory_bytes` where each has statistics of its own."""
-    side = int((memory_bytes / (info.ngf * BYTES_PER_PIXEL_AND_FILTER)) ** 0.5)
-    side = min(LARGEST_LOCAL_TILE, side // info.size_multiple * info.size_multiple)
-    return max(side, smallest_tile(halo_px(info), FEATHER, info.size_multiple))
-
-
-def halo_px(info: ModelInfo) -> int:
-    """Return the halo: no smaller than the receptive field, and on the size multiple."""
-    return round_up(info.receptive_field, info.size_multiple)
-
-
-def fixed_spans(length: int, side: int) -> tuple[Span, ...]:
-    """Cut [0, length), length >= side, into spans for a model of a fixed side: each can be run at that side.
-
-    A quarter of it is halo and an eighth feather: nothing tells how far such a model looks.
-    """
-    return plan_axis(length, tile=side, halo=side // 4, feather=side // 8, multiple=1)
 
 
 def pad_image(image: Image, info: ModelInfo) -> Image:
@@ -166,9 +133,7 @@ class Stylizer:
         self.statistics = statistics
         self._note = note
         self._noted: set[str] = set()
-        self._asked_bytes = memory_bytes
-        self._plans: dict[tuple[int, int], Plan] = {}
-        self._side = tile.size if tile.mode == "fixed" else None  # of the tiles; None: chosen
+        self._choice = TileChoice(session, tile, statistics, memory_bytes)
         self._ran_with = 0  # the side, in the last run
         self._most_together = MOST_TOGETHER  # pictures in a batch
 
@@ -236,50 +201,51 @@ class Stylizer:
 
         And 1 for somebody else's model, whose graph may mix the pictures of a batch.
         """
-        if not self.session.on_gpu or not self.session.info.schema or self._method(height, width) != "plain":
+        if not self.session.on_gpu or not self.session.info.schema or self._choice.method(height, width) != "plain":
             return 1
-        room = self._plain_bytes // estimate_bytes(height, width, self.session.info)
+        room = self._choice.plain_bytes // estimate_bytes(height, width, self.session.info)
         return max(1, min(self._most_together, BATCH_PIXELS // (height * width), room))
 
     @property
     def asked_bytes(self) -> int | None:
         """What may be used, as it was asked for; None: to be found out."""
-        return self._asked_bytes
+        return self._choice.asked_bytes
 
     def limit_memory(self, size: int | None) -> int:
         """Use at most `size` bytes from now on (None: half of what is free now), and return how many.
 
         Tiles depend on it: work that is to go on later as it began has to be given the same number.
         """
-        self._asked_bytes = size or psutil.virtual_memory().available // 2
-        return self._asked_bytes
+        return self._choice.limit_memory(size)
 
     def expect(self, image: Image) -> Expectation:
         """Return what stylising `image` will take, without doing it (but for a small piece that is timed)."""
         padded = pad_image(image, self.session.info)
         height, width = padded.shape[:2]
         with self._reach_errors():
-            method = self._method_of(padded)
+            method = self._choice.method_of(padded)
             if method == "local":
                 return self._expect_local(height, width, 2 * padded.nbytes)
             seconds = self._seconds_a_pixel * height * width
             if method == "plain":
                 memory = estimate_bytes(height, width, self.session.info)
                 return Expectation(1, max(height, width), 1, memory, 0, seconds)
-            plan = self._one_pass_plan(height, width) if method == "thumbnail" else self._plan(height, width)
+            plan = (
+                self._choice.one_pass_plan(height, width) if method == "thumbnail" else self._choice.plan(height, width)
+            )
         scratch = plan.stored_bytes if plan.on_disk else 0
         memory = plan.memory_bytes + 2 * padded.nbytes
         return Expectation(plan.n_tiles, plan.side, len(plan.passes), memory, scratch, seconds * plan.work)
 
     def _expect_local(self, height: int, width: int, picture_bytes: int) -> Expectation:
-        side, (rows, columns) = self._local_side(), self._local_spans(height, width)
+        side, (rows, columns) = self._choice.local_side(), self._choice.local_spans(height, width)
         area = sum(span.stop - span.start for span in rows) * sum(span.stop - span.start for span in columns)
         memory = estimate_bytes(side, side, self.session.info) + picture_bytes
         return Expectation(len(rows) * len(columns), side, 1, memory, 0, self._seconds_a_pixel * area)
 
     def verify(self, image: Image) -> Difference:
         """Compare the middle of `image`, taken as a picture of its own, tiled and untiled (as `--tile off` does it)."""
-        if self._is_fixed:
+        if self._choice.is_fixed:
             raise ModelError(
                 f"{self.session.path} takes pieces of one size, so there is no untiled picture to compare with",
                 hint="Leave --verify out.",
@@ -287,9 +253,9 @@ class Stylizer:
         height, width = (min(side, VERIFIED_SIDE) for side in image.shape[:2])
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         region = image[top : top + height, left : left + width]
-        least = 0 if self.statistics == "exact" else self._least_side()
+        least = 0 if self.statistics == "exact" else self._choice.least_side()
         side = self.tile.size if self.tile.mode == "fixed" else max(VERIFIED_TILE, least)
-        memory = self._asked_bytes
+        memory = self._choice.asked_bytes
         tiled = Stylizer(self.session, TileOption("fixed", side), statistics=self.statistics, memory_bytes=memory)
         untiled = Stylizer(self.session, TileOption("off"), memory_bytes=memory)
         apart = np.abs(tiled(region).astype(np.int32) - untiled(region).astype(np.int32))
@@ -298,33 +264,6 @@ class Stylizer:
         return Difference(
             width, height, math.ceil(steps.max()), float(steps.mean()), identical, tiled=max(height, width) > side
         )
-
-    # Choosing ---------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _memory_bytes(self) -> int:
-        # Once: free memory comes and goes, and the frames of a film must not change with it.
-        return self._asked_bytes or psutil.virtual_memory().available // 2
-
-    @property
-    def _plain_bytes(self) -> int:
-        """What untiled pictures may take where the model runs."""
-        return self.session.device_bytes // 2 or self._memory_bytes
-
-    @cached_property
-    def _exact(self) -> ExactModel:
-        """The model, cut.
-
-        Raises:
-            ModelError: it cannot be cut; the text names the node.
-        """
-        try:
-            return ExactModel(self.session)
-        except UnknownReachError as error:
-            raise ModelError(
-                f"{self.session.path} cannot be tiled exactly: {error}",
-                hint="Use --tile off where memory allows, or --tile-stats local: tiles then differ in tone.",
-            ) from error
 
     @cached_property
     def _seconds_a_pixel(self) -> float:
@@ -355,116 +294,11 @@ class Stylizer:
                 hint="Use --tile off, or a model with another size multiple.",
             ) from error
 
-    @property
-    def _is_fixed(self) -> bool:
-        return self.session.info.fixed_height > 0 or self.session.info.fixed_width > 0
-
-    def _can_be_cut(self) -> bool:
-        try:
-            return bool(self._exact)
-        except ModelError:
-            return False
-
-    def _method(self, height: int, width: int) -> str:
-        """Return how a picture of that size is computed: exact, thumbnail, local, or plain.
-
-        Exact is also the untiled way on the CPU: its runtime's own InstanceNormalization is up to 0.006 (of 2) away
-        from float64 on a letterboxed frame, and off by any amount on a nearly black one.
-        """
-        if self._is_fixed:
-            return "local"
-        if self.statistics == "local" and self._exceeds(height, width, self._local_side()):
-            return "local"
-        if self.statistics == "thumbnail" and self._exceeds(height, width, self._one_pass_side()):
-            return "thumbnail"
-        if self._side is not None and max(height, width) > self._side:
-            return "exact"
-        fits = self.tile.mode == "off" or estimate_bytes(height, width, self.session.info) <= self._plain_bytes
-        if self.session.on_gpu and fits:
-            return "plain"  # a GPU normalises well, and between stages activations would leave it
-        if fits and not self._can_be_cut():
-            return "plain"
-        return "exact"
-
-    def _method_of(self, padded: Image) -> str:
-        """Return how `padded` is computed; see `_method`.
-
-        OpenVINO takes a quarter of the time for a whole picture in one run, and is then as close to float32 as in
-        stages. But what it leaves of a flat picture, its normalisation blows up: such ones stay with the stages.
-        """
-        height, width = padded.shape[:2]
-        method = self._method(height, width)
-        if method != "exact" or self.session.provider != OPENVINO or self.tile.mode != "auto" or self._side is not None:
-            return method
-        if estimate_bytes(height, width, self.session.info) * OPENVINO_MEMORY > self._plain_bytes:
-            return method
-        sample = padded[::8, ::8] // (1 if padded.dtype == np.uint8 else 257)
-        return "plain" if sample.std(axis=(0, 1)).max() >= LEAST_CONTRAST else method
-
-    def _exceeds(self, height: int, width: int, side: int) -> bool:
-        return self.tile.mode != "off" and max(height, width) > side
-
     def _shrink(self, image: Image, longest: int) -> Image:
         scale = min(1.0, longest / max(image.shape[:2]))
         size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
         small = cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         return pad_image(small, self.session.info)
-
-    def _plan(self, height: int, width: int) -> Plan:
-        if (height, width) in self._plans:  # a film's frames share one, and what is worked out for it
-            return self._plans[height, width]
-        if self.tile.mode == "off":
-            self._plans[height, width] = self._exact.untiled(height, width)
-        else:
-            pictures = 2 * 3 * height * width  # the picture and its result, which no plan can do without
-            memory = max(self._memory_bytes - pictures, self._memory_bytes // 4)
-            self._plans[height, width] = self._exact.plan(height, width, memory_bytes=memory, side=self._side)
-        return self._plans[height, width]
-
-    def _one_pass_side(self) -> int:
-        return self._side or max(self._least_side(), LARGEST_ONE_PASS_TILE)
-
-    def _one_pass_plan(self, height: int, width: int) -> Plan:
-        return self._exact.one_pass(height, width, self._one_pass_side(), memory_bytes=self._memory_bytes)
-
-    def _local_side(self) -> int:
-        info = self.session.info
-        fixed = max(info.fixed_height, info.fixed_width)
-        return fixed or self._side or local_tile(info, self._memory_bytes)
-
-    def _local_spans(self, height: int, width: int) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-        info = self.session.info
-        geometry = {"halo": halo_px(info), "feather": FEATHER, "multiple": info.size_multiple}
-        try:
-            rows, columns = (
-                fixed_spans(length, fixed) if fixed else plan_axis(length, tile=self._local_side(), **geometry)
-                for length, fixed in ((height, info.fixed_height), (width, info.fixed_width))
-            )
-        except UsageError as error:
-            if not self._is_fixed:
-                raise
-            what = f"{self.session.path} takes {info.fixed_width or 'any'}x{info.fixed_height or 'any'} pixels"
-            raise ModelError(f"{what}, in which {error.what}", hint="Name another model with --model.") from error
-        return rows, columns
-
-    def _least_side(self) -> int:
-        """The smallest tiles that there are for the statistics in use; pixels."""
-        if self.statistics == "exact":
-            return self._exact.least_side
-        return smallest_tile(halo_px(self.session.info), FEATHER, self.session.info.size_multiple)
-
-    def _step_down(self) -> bool:
-        """After memory ran out: take tiles of half the side from now on; False where there are none."""
-        if self._is_fixed or self.tile.mode == "off" or not (self._can_be_cut() or self.statistics == "local"):
-            return False
-        smaller = round_up(min(self._ran_with // 2, SIDES[0]), self.session.info.size_multiple)
-        if smaller < self._least_side():
-            return False
-        self._side = smaller
-        self._memory_bytes //= 2
-        self._plans.clear()
-        self._say_once("memory", f"memory ran out: going on with tiles of {smaller} pixels or less")
-        return True
 
     def _note_blank(self, image: Image, result: Image, name: str) -> None:
         if not _is_one_colour(result) or not _has_contrast(image):
@@ -489,23 +323,24 @@ class Stylizer:
                 with self._reach_errors():
                     return self._stylize(padded, height, width)
             except MemoryShortError:
-                if not self._step_down():
+                if not self._choice.step_down(self._ran_with):
                     raise
+                self._say_once("memory", f"memory ran out: going on with tiles of {self._choice.side} pixels or less")
 
     def _stylize(self, padded: Image, height: int, width: int) -> Image:
         self._ran_with = 0  # until it runs: a plan that memory cannot hold is no reason for smaller tiles
-        method = self._method_of(padded)
+        method = self._choice.method_of(padded)
         if method == "exact":
-            plan = self._plan(*padded.shape[:2])
+            plan = self._choice.plan(*padded.shape[:2])
             self._ran_with = min(plan.side, max(padded.shape))
             return self._run_exact(padded, height, width, plan)
         if method == "thumbnail":
-            plan = self._one_pass_plan(*padded.shape[:2])
+            plan = self._choice.one_pass_plan(*padded.shape[:2])
             self._ran_with = plan.side
             self._say_tones(plan.side, "a thumbnail's statistics")
             return self._run_by_thumbnail(padded, height, width, plan)
         if method == "local":
-            self._ran_with = self._local_side()
+            self._ran_with = self._choice.local_side()
             if max(padded.shape[:2]) > self._ran_with:
                 self._say_tones(self._ran_with, "statistics of their own")
             return to_image(self._run_local(padded)[:, :, :height, :width], padded.dtype)
@@ -530,19 +365,19 @@ class Stylizer:
 
     def _run_exact(self, padded: Image, height: int, width: int, plan: Plan) -> Image:
         result, read, write = self._pieces(padded, height, width)
-        self._exact.run(plan, read, write)
+        self._choice.exact.run(plan, read, write)
         return result
 
     def _run_by_thumbnail(self, padded: Image, height: int, width: int, plan: Plan) -> Image:
         small = self._shrink(padded, THUMBNAIL)
         result, read, write = self._pieces(padded, height, width)
-        untiled = self._exact.untiled(*small.shape[:2])
-        self._exact.run_with_statistics_of(untiled, _reader(small), plan, read, write)
+        untiled = self._choice.exact.planner.untiled(*small.shape[:2])
+        self._choice.exact.run_with_statistics_of(untiled, _reader(small), plan, read, write)
         return result
 
     def _run_local(self, image: Image) -> Batch:
         info, (height, width) = self.session.info, image.shape[:2]
-        rows, columns = self._local_spans(height, width)
+        rows, columns = self._choice.local_spans(height, width)
         blended = np.zeros((1, 3, height, width), np.float32)
         for row, row_weights in zip(rows, axis_weights(rows), strict=True):
             for column, column_weights in zip(columns, axis_weights(columns), strict=True):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.demo_files import examples_folder
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.models import bundled_styles, choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.session import Session

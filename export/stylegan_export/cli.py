@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -33,71 +33,98 @@ class Lowering:
 
 
 CHECKPOINTS = {"latest": "checkpoint.pt", "best": "checkpoint_best.pt"}
+PRECISIONS = ("fp32", "fp16", "int8")
+
+LOWERING = "Smaller and faster"
+
+RunArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN|MODEL]",
+        autocompletion=lambda: [str(run) for run in list_runs(Path("runs"))],
+        help="A run folder, or a model to bring to another precision. [the newest in runs/]",
+    ),
+]
+OnnxOption: TypeAlias = Annotated[
+    bool, typer.Option("--onnx", show_default=False, help="Write ONNX: the default, and so far the only format.")
+]
+CheckpointOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="latest|best",
+        autocompletion=lambda: list(CHECKPOINTS),
+        help="best: of the epoch that was best in validation.",
+    ),
+]
+DataLicenseOption: TypeAlias = Annotated[
+    str, typer.Option(metavar="TEXT", help="Licence of the training pictures, kept in the models.")
+]
+PrecisionOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=LOWERING,
+        autocompletion=lambda: list(PRECISIONS),
+        help="fp32, fp16 (half the size, for GPUs) or int8 (faster on CPUs, coarser).",
+    ),
+]
+CalibrateOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", rich_help_panel=LOWERING, help="For int8: pictures such as those to be stylised."),
+]
+ForceOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        rich_help_panel=LOWERING,
+        help="Keep a model that is further from PyTorch than allowed, and replace one of its name.",
+    ),
+]
 
 
 def export(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RUN|MODEL]",
-            help="A run folder, or a model to bring to another precision. [the newest in runs/]",
-            show_default=False,
-        ),
-    ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX: the default, and so far the only format.")] = True,
-    checkpoint: Annotated[
-        str, typer.Option(metavar="latest|best", help="best: of the epoch that was best in validation.")
-    ] = "latest",
-    precision: Annotated[
-        str,
-        typer.Option(metavar="fp32|fp16|int8", help="fp16: half the size, for GPUs. int8: faster on CPUs, coarser."),
-    ] = "fp32",
-    calibrate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="For int8: pictures such as those to be stylised.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Keep a model that is further from PyTorch than allowed.")
-    ] = False,
-    data_license: Annotated[
-        str, typer.Option(metavar="TEXT", help="Licence of the training pictures, kept in the models.")
-    ] = "not stated",
+    run: RunArgument = None,
+    onnx: OnnxOption = True,
+    checkpoint: CheckpointOption = "latest",
+    data_license: DataLicenseOption = "not stated",
+    precision: PrecisionOption = "fp32",
+    calibrate: CalibrateOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Write a run's two generators as A2B.onnx and B2A.onnx into its folder, checked against torch.
 
-    sgt export                              the newest run in runs/
+    sgt export                                               # the newest run
+    sgt export runs/photo2vangogh-001 --checkpoint best      # its best epoch
+    sgt export vangogh --precision int8 --calibrate photos/  # vangogh-int8
 
-    sgt export runs/photo2vangogh-001       this one
-
-    sgt export --checkpoint best            its best epoch instead of its last
-
-    sgt export --precision int8 --calibrate photos/
-
-    sgt export vangogh --precision int8 --calibrate photos/   installs vangogh-int8
-
-    Then: sgt images PICTURES OUT --direction A2B
+    Then: sgt images PICTURES OUT --model RUN
     """
-    if precision not in ("fp32", "fp16", "int8"):
-        raise UsageError(f"--precision {precision} is unknown", hint="Use fp32, fp16 or int8.")
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision} is unknown", hint="Type --precision fp32, fp16 or int8.")
     if (precision == "int8") != (calibrate is not None):
         raise UsageError(
             "--precision int8 and --calibrate DIR go together",
             hint="Name a folder of pictures such as those to be stylised: --precision int8 --calibrate photos/",
         )
-    lowering = Lowering(precision, calibrate, force)
     if checkpoint not in CHECKPOINTS:
-        raise UsageError(f"--checkpoint {checkpoint} is unknown", hint="Use latest or best.")
+        raise UsageError(f"--checkpoint {checkpoint} is unknown", hint="Type --checkpoint latest or best.")
+    lowering = Lowering(precision, calibrate, force)
     folder = find_run(run) if run is not None else _newest_run()
     if run is not None and precision != "fp32" and not (folder / "config.json").is_file():
         _export_model(run, lowering)
-        return
-    config = read_config(folder / "config.json")
-    path = folder / CHECKPOINTS[checkpoint]
-    if checkpoint == "best" and not path.is_file():
+    else:
+        config = read_config(folder / "config.json")
+        _export_run(_find_checkpoint(folder, checkpoint), config, data_license, lowering)
+
+
+def _find_checkpoint(folder: Path, which: str) -> Path:
+    path = folder / CHECKPOINTS[which]
+    if which == "best" and not path.is_file():
         raise InputError(
             f"No best checkpoint: {path} (kept where the data set has testA and testB, from the first validation on)",
             hint=f"Export the latest one: sgt export {folder}",
         )
-    _export_run(path, config, data_license, lowering)
+    return path
 
 
 def _newest_run() -> Path:
@@ -136,13 +163,10 @@ def describe_run(config: TrainConfig, direction: Direction, folder: Path, data_l
 
 
 def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lowering) -> None:
+    """Write both directions of the checkpoint at `path` beside it."""
     # Only now: --help and a wrong folder answer without waiting for torch.
-    import torch
-
-    from stylegan_export.parity import LIMIT, measure_parity
     from stylegan_export.precision import read_pictures
-    from stylegan_export.to_onnx import build_onnx, write_onnx
-    from stylegan_train.checkpoint import load_generator, read_plain
+    from stylegan_train.checkpoint import read_plain
     from stylegan_train.networks import SIZE_MULTIPLE
 
     folder = path.parent
@@ -156,19 +180,9 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
     # Both are checked before either takes its place: no old file stands beside a new one.
     parts = {direction: folder / f".{direction}.part.onnx" for direction in DIRECTIONS}
     try:
-        for direction, name in zip(DIRECTIONS, ("gen_ab", "gen_ba"), strict=True):
-            generator = load_generator(checkpoint[name], config)
+        for (direction, part), name in zip(parts.items(), ("gen_ab", "gen_ba"), strict=True):
             info = describe_run(config, direction, folder, data_license)
-            part = parts[direction]
-            model = build_onnx(generator)
-            write_onnx(model, info.to_metadata(), part)
-            limit = math.inf if lowering.force else LIMIT
-            parity = measure_parity(generator, part, f"{direction}.onnx", limit=limit)
-            info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
-            with torch.inference_mode():
-                expected = [generator(torch.from_numpy(picture)).numpy() for picture in pictures.held]
-            model, info, words = _lower(model, info, lowering, pictures, expected, "torch")
-            write_onnx(model, info.to_metadata(), part)
+            words = _export_generator(checkpoint[name], config, info, part, lowering, pictures)
             say(
                 f"{folder / f'{direction}.onnx'}: {info.source} -> {info.target}, {part.stat().st_size / 1e6:.1f} MB, "
                 f"after epoch {checkpoint['epoch']}; {words}"
@@ -178,12 +192,35 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
     except OSError as error:
         raise OutputError(
             f"Cannot write in {folder} ({error.strerror or error})",
-            hint="Free some disk space, or look at its rights.",
+            hint=f"Free some disk space, or look at its rights, then: sgt export {folder}",
         ) from error
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
     say(f"Use it: sgt images PICTURES OUT --to {config.domain_b} --model {folder}")
+
+
+def _export_generator(
+    state: Any, config: TrainConfig, info: ModelInfo, part: Path, lowering: Lowering, pictures: "Pictures"
+) -> str:
+    """Write one generator to `part`, checked, and return what to say of it."""
+    import torch
+
+    from stylegan_export.parity import LIMIT, measure_parity
+    from stylegan_export.to_onnx import build_onnx, write_onnx
+    from stylegan_train.checkpoint import load_generator
+
+    generator = load_generator(state, config)
+    model = build_onnx(generator)
+    write_onnx(model, info.to_metadata(), part)
+    limit = math.inf if lowering.force else LIMIT
+    parity = measure_parity(generator, part, f"{info.direction}.onnx", limit=limit)
+    info = replace(info, parity_max_abs=f"{parity.max_abs:.2e}", parity_checked=parity.checked)
+    with torch.inference_mode():
+        expected = [generator(torch.from_numpy(picture)).numpy() for picture in pictures.held]
+    model, info, words = _lower(model, info, lowering, pictures, expected, "torch")
+    write_onnx(model, info.to_metadata(), part)
+    return words
 
 
 def _lower(

@@ -14,7 +14,7 @@ from stylegan_export.cli import describe_run
 from stylegan_export.parity import measure_parity
 from stylegan_export.to_onnx import build_onnx, write_onnx
 from stylegan_tool import __version__
-from stylegan_tool.errors import ModelError, UsageError
+from stylegan_tool.errors import ModelError, UsageError, typed
 from stylegan_tool.installed import check_free, install_model
 from stylegan_tool.model_info import DIRECTIONS, SCHEMA, ModelInfo
 from stylegan_tool.official import OFFICIAL
@@ -108,7 +108,7 @@ def import_checkpoints(
     directions = [candidate.origin.direction for candidate in candidates]
     if len(set(directions)) < len(directions):
         raise UsageError(
-            f"more than one generator of direction {directions[0]} in {', '.join(str(one.path) for one in candidates)}",
+            f"more than one generator of direction {directions[0]}: {', '.join(str(one.path) for one in candidates)}",
             hint="Import them one by one, each with its own --name.",
         )
     check_free(model_name, directions, overwrite=overwrite)
@@ -126,24 +126,23 @@ def _candidates(path: Path) -> list[_Candidate]:
     if {"gen_ab", "gen_ba", "epoch"} <= content.keys():
         return _own(path, content)
     networks = find_generators(content)
-    found, reasons = [], []
+    found: list[_Candidate] = []
+    refusals: list[ModelError] = []
     for key, state in networks.items():
         domain = _MMAGIC.search(key)
         try:
             # mmagic reads pictures by OpenCV, and keeps its order of channels.
             generator, traits = build_foreign(state, bgr=domain is not None)
         except ModelError as error:
-            reasons.append(error.what)
+            refusals.append(error)
             continue
         origin = origin_of(path, key)
         if domain is not None:
             origin = replace(origin, direction="", source="", target=domain[1])
         found.append(_Candidate(path, generator, _network_info(traits), traits.describe(), origin, key))
     if not found:
-        reason = reasons[0] if reasons else _what_else(content)
-        raise ModelError(
-            f"Not imported: {path}: {reason}", hint="Name the file of a generator, such as latest_net_G_A.pth."
-        )
+        refusal = refusals[0] if refusals else _what_else(content)
+        raise ModelError(f"{path} is not imported: {refusal.what}", hint=refusal.hint)
     found = _averaged(found)
     return _pair(found) if len(found) == 2 and all(one.origin.target for one in found) else found
 
@@ -153,8 +152,8 @@ def _own(path: Path, content: dict[str, Any]) -> list[_Candidate]:
     beside = path.with_name("config.json")
     if not beside.is_file():
         raise ModelError(
-            f"a checkpoint of `sgt train` without the config.json of its run, which its weights do not replace: {path}",
-            hint=f"Copy {beside.name} of the run into {path.parent}, or in the run: sgt export",
+            f"{path} is a checkpoint of `sgt train` without its run's config.json, which says what weights do not",
+            hint=f"Copy the run's {beside.name} into {path.parent}, or export the run itself: sgt export RUN",
         )
     config = read_config(beside)
     candidates = []
@@ -184,15 +183,19 @@ def _pair(found: list[_Candidate]) -> list[_Candidate]:
     ]
 
 
-def _what_else(content: Mapping[str, object]) -> str:
+def _what_else(content: Mapping[str, object]) -> ModelError:
+    hint = "Name the file of a generator, such as latest_net_G_A.pth."
     keys = [str(key) for key in content]
     if "param_groups" in keys or any("optim" in key for key in keys):
-        return "it holds an optimiser's state, and no network"
+        return ModelError("it holds an optimiser's state, and no network", hint=hint)
     if keys and all(key.startswith("mlp_") for key in keys):
-        return "it is CUT's network of features (netF), which makes no pictures: take latest_net_G.pth beside it"
+        return ModelError(
+            "it is CUT's network of features (netF), which makes no pictures",
+            hint="Name the generator beside it, such as latest_net_G.pth.",
+        )
     if not keys:
-        return "it is empty"
-    return f"it holds no network that is known; its first entries are {', '.join(keys[:3])}"
+        return ModelError("it is empty", hint=hint)
+    return ModelError(f"it holds no network that is known; its first entries are {', '.join(keys[:3])}", hint=hint)
 
 
 def _with_domains(candidates: list[_Candidate], source: str | None, target: str | None) -> list[_Candidate]:
@@ -211,7 +214,7 @@ def _with_domains(candidates: list[_Candidate], source: str | None, target: str 
         if not (origin.direction and origin.source and origin.target):
             raise UsageError(
                 f"the names of {candidate.path} do not say what it makes of what",
-                hint=f"Say it: sgt import {candidate.path} --from photo --to painting",
+                hint=f"Say it: sgt import {typed(candidate.path)} --from photo --to painting",
             )
         completed.append(replace(candidate, origin=origin))
     return completed

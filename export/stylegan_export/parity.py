@@ -16,7 +16,7 @@ from torch import nn
 
 from stylegan_tool.demo_files import example_pictures
 from stylegan_tool.errors import ModelError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.pixels import Batch, to_batch
 from stylegan_tool.session import Session
 
@@ -64,7 +64,7 @@ def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int
             if result.shape != expected.shape:
                 raise ModelError(
                     f"{name} gives {result.shape} for {batch.shape}, torch gives {expected.shape}",
-                    hint="The file is not kept. Report this with your versions: sgt doctor",
+                    hint="The file is not kept. Report this with what `sgt doctor` prints.",
                 )
             largest_each.append(np.abs(result - expected).max())
         black = session.run(np.full((1, 3, 64, 64), -1, np.float32))
@@ -73,7 +73,7 @@ def measure_parity(generator: nn.Module, path: Path, name: str, *, multiple: int
         what = f"differs from torch by {largest:.2g}" if np.isfinite(black).all() else "turns black into NaN"
         raise ModelError(
             f"{name} {what} (at most {limit:g} is accepted)",
-            hint="The file is not kept. Train further or with another --seed, or report it: sgt doctor",
+            hint="The file is not kept. Train further, or with another --seed; or report what `sgt doctor` prints.",
         )
     *noise, (_, _, height, width) = [batch.shape for batch in _batches(multiple)]
     shapes = ", ".join(f"{n}x{tall}x{wide}" for n, _, tall, wide in noise)

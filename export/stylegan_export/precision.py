@@ -28,7 +28,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stylegan_tool.demo_files import example_pictures
 from stylegan_tool.errors import InputError
-from stylegan_tool.image_files import find_pictures, read_picture
+from stylegan_tool.image_files.naming import find_pictures
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.pixels import Batch, to_batch
 
 PRECISIONS = ("fp32", "fp16", "int8")

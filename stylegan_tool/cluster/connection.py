@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from stylegan_tool.cluster.workers import Failure, Said, pack, unpack
-from stylegan_tool.errors import ComputeError, MissingError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, MissingError, SgtError, UsageError, first_line
 
 R = TypeVar("R")
 
@@ -62,7 +62,10 @@ def plan_crew(machines: Sequence[Mapping[str, float]], *, wants_gpu: bool) -> Cr
         return Crew(sum(used), len(used), max(used), 1)
     used = [1 for machine in machines if machine.get("CPU", 0) >= 1]
     if not used:
-        raise MissingError("the Ray cluster has no CPUs to work on", hint="Start its nodes with --num-cpus 1 or more.")
+        raise MissingError(
+            "the Ray cluster has no CPUs to work on",
+            hint="Give its machines some: ray start --address HOST:6379 --num-cpus 4",
+        )
     return Crew(len(used), len(used), 1, 0)
 
 
@@ -82,7 +85,7 @@ class Cluster:
         if require_gpu and not crew.gpus:
             raise MissingError(
                 "no machine of the Ray cluster has a GPU that Ray knows of",
-                hint="ray status shows what it knows. Leave --require-gpu out to run on CPUs.",
+                hint="`ray status` shows what it knows. Leave --require-gpu out to run on CPUs.",
             )
         return crew
 
@@ -104,7 +107,7 @@ class Cluster:
         with _ray_errors():
             asked = ray.remote(num_cpus=0 if crew.gpus else 1, num_gpus=crew.gpus)(answer).remote()
             if not ray.wait([asked], timeout=_WAIT_S)[0]:
-                self._say("waiting for a free place in the Ray cluster (ray status shows what it does)")
+                self._say("waiting for a free place in the Ray cluster; what it does shows: ray status")
             answered: R | Failure = ray.get(asked)
         if isinstance(answered, Failure):
             raise answered.error
@@ -212,7 +215,7 @@ def _check_address(address: str) -> None:
 def _no_cluster(address: str, reason: str) -> MissingError:
     return MissingError(
         f"no Ray cluster at {address}: {reason}",
-        hint="Start one (ray start --head), or try --ray local. docs/several_machines.md says how.",
+        hint="Start one (`ray start --head`; docs/several_machines.md), or take this machine alone: --ray local",
     )
 
 
@@ -225,8 +228,7 @@ def _start(address: str) -> None:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **new)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _no_cluster(address, reason) from error
+        raise _no_cluster(address, first_line(error)) from error
 
 
 def _keep_quiet() -> None:
@@ -266,8 +268,7 @@ def _ray_errors() -> Iterator[None]:
             ) from error
         raise
     except RayError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ComputeError(
-            f"the Ray cluster failed: {reason}",
-            hint="ray status shows what is left of it. The same command goes on where this one stopped.",
+            f"the Ray cluster failed: {first_line(error)}",
+            hint="`ray status` shows what is left of it. The same command goes on where this one stopped.",
         ) from error

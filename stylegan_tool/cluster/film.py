@@ -5,8 +5,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stylegan_tool.cluster.connection import Cluster, Crew, connect
-from stylegan_tool.cluster.parcel import Found, Parcel, Shared, agreed, shared, try_out
+from stylegan_tool.cluster.opening import OpenedCluster, open_cluster
+from stylegan_tool.cluster.parcel import Parcel
 from stylegan_tool.cluster.workers import FilmWork, FilmWorker, Search, search
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.shots import FilmPlan
@@ -17,20 +17,16 @@ from stylegan_tool.film.store import SegmentStore
 class FilmOnCluster:
     """Makes a film's segments on a cluster; see film.convert.Elsewhere."""
 
-    cluster: Cluster
-    crew: Crew
-    parcel: Parcel
-    share: Shared
-    found: Found
+    opened: OpenedCluster
 
     @property
     def label(self) -> str:
         """Where the model runs, for people; see Session."""
-        return self.found.label
+        return self.opened.found.label
 
     def limit_memory(self, size: int | None) -> int:
         """Return how many bytes each worker will use: `size`, or what the first one has found right."""
-        return size or self.found.memory_bytes
+        return size or self.opened.found.memory_bytes
 
     def make(self, plan: FilmPlan, store: SegmentStore, on_frame: Callable[[], None]) -> None:
         """Make what the store lacks.
@@ -41,10 +37,11 @@ class FilmOnCluster:
         """
         known = store.numbers()
         plan = replace(plan, source=plan.source.absolute())
-        parcel = replace(self.parcel, memory_bytes=store.found["memory_bytes"])
-        told = FilmWork(parcel, self.share, store.folder.absolute(), plan)
+        opened = self.opened
+        parcel = replace(opened.parcel, memory_bytes=store.found["memory_bytes"])
+        told = FilmWork(parcel, opened.share, store.folder.absolute(), plan)
         looking = [Search(plan, len(store.kept), store.place)]
-        with closing(self.cluster.run(self.crew, looking, FilmWorker, told, batch_size=1, search=search)) as made:
+        with closing(opened.cluster.run(opened.crew, looking, FilmWorker, told, batch_size=1, search=search)) as made:
             for number, frames in made:
                 if number not in known:
                     known[number] = frames
@@ -53,7 +50,7 @@ class FilmOnCluster:
         if store.numbers() != known:
             raise OutputError(
                 f"{store.folder} lacks segments that were made on other machines",
-                hint="Is it shared? Type the same command to make what is missing.",
+                hint="See that all machines share it, then type the same command: it makes what is missing.",
             )
 
 
@@ -64,11 +61,7 @@ def film_cluster(
     """Connect to the cluster at `address`, and try the model out there.
 
     Raises:
-        SgtError: see connection.connect and parcel.Shared.
+        SgtError: see `open_cluster`.
     """
-    with connect(address, say) as cluster, shared(source, target.parent) as share:
-        crew = cluster.plan_crew(wants_gpu=parcel.wants_gpu, require_gpu=parcel.require_gpu)
-        parcel = replace(parcel, workers_beside=crew.beside)
-        found = cluster.ask(crew, try_out, parcel, share)
-        say(f"{crew.describe()}, {found.label}")
-        yield FilmOnCluster(cluster, crew, agreed(parcel, found), share, found)
+    with open_cluster(address, parcel, source=source, folder=target.parent, say=say) as opened:
+        yield FilmOnCluster(opened)

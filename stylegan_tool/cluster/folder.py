@@ -5,8 +5,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from stylegan_tool.cluster.connection import connect
-from stylegan_tool.cluster.parcel import Parcel, agreed, shared, try_out
+from stylegan_tool.cluster.opening import open_cluster
+from stylegan_tool.cluster.parcel import Parcel
 from stylegan_tool.cluster.workers import FolderWork, FolderWorker, Task, located
 from stylegan_tool.folder.making import Making, Result
 from stylegan_tool.folder.plan import Job
@@ -33,18 +33,20 @@ def run_jobs_on_cluster(
         part: of the whole, that this run does; names the manifests.
 
     Raises:
-        SgtError: see `run_jobs`, connection.connect and parcel.Shared.
+        SgtError: see `run_jobs` and `open_cluster`.
     """
-    with connect(address, say) as cluster, shared(source, folder) as share:
-        crew = cluster.plan_crew(wants_gpu=parcel.wants_gpu, require_gpu=parcel.require_gpu)
-        parcel = replace(parcel, workers_beside=crew.beside)
-        found = cluster.ask(crew, try_out, parcel, share)
-        say(f"{crew.describe()}, {found.label}")
+    with open_cluster(address, parcel, source=source, folder=folder, say=say) as opened:
         told = FolderWork(
-            agreed(parcel, found), share, folder.absolute(), part, making.blend, making.made_with, making.overwrite
+            opened.parcel,
+            opened.share,
+            folder.absolute(),
+            part,
+            making.blend,
+            making.made_with,
+            making.overwrite,
         )
         tasks = [Task(n, located(job), job.output in making.replaceable) for n, job in enumerate(jobs)]
-        batch_size = max(1, min(MOST_IN_BATCH, len(tasks) // (4 * crew.count)))
-        with closing(cluster.run(crew, tasks, FolderWorker, told, batch_size=batch_size)) as results:
+        batch_size = max(1, min(MOST_IN_BATCH, len(tasks) // (4 * opened.crew.count)))
+        with closing(opened.cluster.run(opened.crew, tasks, FolderWorker, told, batch_size=batch_size)) as results:
             for number, result in results:
                 yield replace(result, job=jobs[number])

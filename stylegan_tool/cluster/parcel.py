@@ -11,14 +11,14 @@ import platformdirs
 import psutil
 
 from stylegan_tool import __version__
-from stylegan_tool.errors import InputError, MissingError, OutputError
-from stylegan_tool.folder.manifest import hash_bytes
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.errors import InputError, MissingError, OutputError, what_to_do
+from stylegan_tool.hashes import hash_bytes
 from stylegan_tool.interface import parse_inputs
 from stylegan_tool.options import TileOption, TileStatistics
 from stylegan_tool.providers import OPENVINO
 from stylegan_tool.session import Session
 from stylegan_tool.stylize import Stylizer
+from stylegan_tool.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Parcel:
         if self.version != __version__:
             raise MissingError(
                 f"{platform.node()} has stylegan-tool {__version__}, where this is {self.version}",
-                hint="Install the same version on all machines of the cluster.",
+                hint=f"Install the same on all machines: pip install stylegan-tool=={self.version}",
             )
 
     def open(self, note: Callable[[str], None]) -> Stylizer:
@@ -101,7 +101,7 @@ class Parcel:
         if self.ran_on and session.provider != self.ran_on:
             raise MissingError(
                 f"{platform.node()} runs the model on {session.label}, other machines on {self.ran_on}",
-                hint="Name one that all of them have: --provider. `sgt doctor` there shows what it has.",
+                hint="`sgt doctor` there shows what it has. Name what all of them have: --provider cpu",
             )
         return Stylizer(
             session, self.tile, statistics=self.statistics, memory_bytes=self.memory_bytes or self._share(), note=note
@@ -147,7 +147,7 @@ def shared(source: Path, folder: Path) -> Iterator[Shared]:
         mark.touch()
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written to: {error.strerror or error}", hint="Name another place for the results."
+            f"cannot write in {folder}: {error.strerror or error}", hint=what_to_do(error.errno, folder)
         ) from error
     try:
         yield Shared(source.absolute(), mark)

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from stylegan_tool.cluster.parcel import Parcel, Shared
 from stylegan_tool.errors import SgtError
 from stylegan_tool.film.making import Together
+from stylegan_tool.film.reader import Place
 from stylegan_tool.film.shots import FilmPlan, Stretch, find_stretches, make_stretch
-from stylegan_tool.film.source import Place
 from stylegan_tool.folder.making import Making, Result, run_jobs
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job
+from stylegan_tool.made_with import describe_model
 from stylegan_tool.options import Blend
 from stylegan_tool.stylize import Stylizer
 
@@ -139,6 +140,7 @@ class FolderWorker(_Worker):
                 at_once=stylizer.most_at_once,
                 blend=work.blend,
                 made_with=work.made_with,
+                about=describe_model(stylizer.session),
                 manifest=manifest,
                 replaceable=frozenset(item.job.output for item in items if item.replaceable),
                 overwrite=work.overwrite,

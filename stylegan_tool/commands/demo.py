@@ -14,7 +14,9 @@ def demo(
 ) -> None:
     """Try the bundled Van Gogh style on the example pictures and the example film.
 
-    sgt demo
+    sgt demo                                  # look into out/
+    sgt demo look                             # look into look/
+    sgt images photos/ painted/ --to vangogh  # then: your own pictures
 
     May be repeated: it replaces what it made itself, and nothing else.
     """

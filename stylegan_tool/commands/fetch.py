@@ -1,37 +1,45 @@
 """`sgt models fetch`: the generators that the authors of CycleGAN publish."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
+from stylegan_tool.official import OFFICIAL
+
 ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/pretrained_models/{name}.pth"
+
+NameArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", autocompletion=lambda: list(OFFICIAL), help="Which one. [their names are listed]"),
+]
+SourceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="URL|FILE", help="A mirror, or a file that you have. [the authors' server]"),
+]
+OverwriteOption: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Fetch again, and accept another file than the first time.")
+]
 
 
 def fetch_model(
-    name: Annotated[str | None, typer.Argument(help="Which; without it, they are listed.", show_default=False)] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(metavar="URL|FILE", help="A mirror, or a file that you have. [the authors' server]"),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Fetch again, and accept another file than the first time.")
-    ] = False,
+    name: NameArgument = None,
+    source: SourceOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
-    """Fetch one of the generators that the authors of CycleGAN publish, and install it.
+    """Fetch a generator that the authors of CycleGAN publish, and install it.
 
-    sgt models fetch                      their names
+    sgt models fetch                                           # their names
+    sgt models fetch style_cezanne                             # 45 MB
+    sgt models fetch style_cezanne --source style_cezanne.pth  # a file you have
 
-    sgt models fetch style_vangogh        45 MB; then: --model style_vangogh
-
-    sgt models fetch style_vangogh --source ~/Downloads/style_vangogh.pth
+    Then: sgt images PICTURES OUT --model style_cezanne
 
     A broken download goes on where it stopped. Size and SHA-256 are written down the first time, and anything else is
     refused from then on. Turning it into an .onnx needs [train].
     """
     from stylegan_tool.errors import MissingError, UsageError
     from stylegan_tool.installed import installed_models, models_folder
-    from stylegan_tool.official import OFFICIAL
 
     if name is None:
         for one, (takes, makes) in OFFICIAL.items():

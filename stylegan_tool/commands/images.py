@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from stylegan_tool.command import what_was_typed
 from stylegan_tool.commands.model_options import (
     CompareOption,
     DeviceOption,
@@ -17,19 +19,25 @@ from stylegan_tool.commands.model_options import (
     KeepColourOption,
     MemoryOption,
     ModelOption,
+    ModelRequest,
     OverwriteOption,
     ProviderOption,
     RayOption,
     RequireGpuOption,
     StrengthOption,
+    TileRequest,
     TileStatsOption,
     TileTextOption,
     ToOption,
     refuse_beside_ray,
 )
+from stylegan_tool.folder.shard import WHOLE, Shard
+from stylegan_tool.help import FOLDERS, TILES
+from stylegan_tool.options import Blend
 
 if TYPE_CHECKING:
     from stylegan_tool.folder.making import Making, Result
+    from stylegan_tool.folder.manifest import Manifest
     from stylegan_tool.folder.plan import Job
     from stylegan_tool.folder.report import Report
     from stylegan_tool.pixels import Image
@@ -37,124 +45,220 @@ if TYPE_CHECKING:
 
 Run: TypeAlias = "Callable[[list[Job]], Generator[Result, None, None]]"  # does jobs, here or elsewhere
 
+SourceArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="IN", readable=False, help="A picture, or a folder with all below it.")
+]
+TargetArgument: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="OUT", readable=False, help="A folder, or a file name for one picture.")
+]
+ShardOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N/COUNT",
+        rich_help_panel=FOLDERS,
+        help="Do one part of the pictures, such as 3/16; each part may run on its own machine.",
+    ),
+]
+ReportOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.json", rich_help_panel=FOLDERS, help="Write there what became of each picture."),
+]
+GalleryOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--gallery",
+        rich_help_panel=FOLDERS,
+        help="Make a page of results beside their sources, too: OUT/gallery.html.",
+    ),
+]
+PlanOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--plan", rich_help_panel=TILES, help="Print tiles, bytes of memory and seconds expected; do nothing."
+    ),
+]
+VerifyOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        rich_help_panel=TILES,
+        help="Compare the middle of each picture, tiled, with the untiled result.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed."""
+
+    source: Path
+    target: Path
+    blend: Blend
+    shard: Shard
+    tiles: TileRequest
+    model: ModelRequest
+    report: Path | None
+    gallery: bool
+    plan: bool
+    verify: bool
+    overwrite: bool
+    typed: dict[str, str]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is about a folder, and not about one picture."""
+        return self.source.is_dir()
+
 
 def images(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", readable=False, help="A picture, or a folder with all below it.")
-    ],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT", readable=False, help="A folder, or a file name for one picture.")
-    ],
-    direction: DirectionOption = None,
+    ctx: typer.Context,
+    source: SourceArgument,
+    target: TargetArgument,
     to: ToOption = None,
     model: ModelOption = None,
-    input_: InputOption = None,
+    direction: DirectionOption = None,
     overwrite: OverwriteOption = False,
     strength: StrengthOption = 1.0,
     keep_colour: KeepColourOption = False,
     compare: CompareOption = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N/COUNT", help="Do one part of a folder's pictures; each part may run on its own machine."
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write there what became of each file.")
-    ] = None,
+    shard: ShardOption = None,
+    report: ReportOption = None,
+    gallery: GalleryOption = False,
     tile: TileTextOption = "auto",
-    tile_stats: TileStatsOption = "exact",
     memory: MemoryOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print tiles, memory and time expected; do nothing.")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Compare the middle of each picture, tiled, with the untiled result.")
-    ] = False,
+    plan: PlanOption = False,
+    verify: VerifyOption = False,
+    tile_stats: TileStatsOption = "exact",
     provider: ProviderOption = "auto",
     device_id: DeviceOption = None,
     require_gpu: RequireGpuOption = False,
     ray: RayOption = None,
+    input_: InputOption = None,
 ) -> None:
     """Stylise a picture or a folder tree.
 
-    sgt images photos/ out/ --to vangogh               a folder; the tree is mirrored
-
-    sgt images photo.jpg painted.jpg --direction A2B   one picture
-
-    sgt images photos/ out/ --model runs/photo2vangogh-001
-
-    sgt images huge.tif out/ --to vangogh --plan       what it would take
+    sgt images photos/ painted/ --to vangogh        # a folder and all below
+    sgt images photo.jpg painted.jpg --to monet     # one picture
+    sgt images photos/ mine/ --model runs/mine-001  # a style of your own
 
     Size, orientation, alpha, depth and profile are kept; nothing is overwritten unless you say so. Typed again, the
     command for a folder does what is new or changed there, or was left undone.
     """
-    from stylegan_tool.errors import UsageError
-    from stylegan_tool.folder.making import Making, run_jobs
+    request = Request(
+        source,
+        target,
+        Blend(strength, keep_colour, compare),
+        Shard.parse(shard) if shard else WHOLE,
+        TileRequest(tile, tile_stats, memory),
+        ModelRequest(model, direction, to, input_, provider, device_id, require_gpu, ray),
+        report=report,
+        gallery=gallery,
+        plan=plan,
+        verify=verify,
+        overwrite=overwrite,
+        typed=what_was_typed(ctx),
+    )
+    _stylize(request)
+
+
+def _stylize(request: Request) -> None:
+    """Plan the work, open the model, and do it or print the plan."""
     from stylegan_tool.folder.manifest import Manifest
     from stylegan_tool.folder.plan import plan_jobs, refuse_existing
-    from stylegan_tool.folder.report import Report, check_report
-    from stylegan_tool.folder.shard import Shard
-    from stylegan_tool.made_with import describe_pictures
-    from stylegan_tool.opening import open_model
-    from stylegan_tool.options import Blend, TileOption, parse_size
-    from stylegan_tool.progress import say
-    from stylegan_tool.stylize import Stylizer
 
-    blend, part = Blend(strength, keep_colour, compare), Shard.parse(shard) if shard else Shard()
-    tile_option, memory_bytes = TileOption.parse(tile), parse_size(memory) if memory else None
-    jobs = plan_jobs(source, target, part)
-    if report is not None:
-        check_report(report, overwrite=overwrite)
-    is_folder = source.is_dir()
-    if ray is not None:
-        refuse_beside_ray(plan=plan, verify=verify, device_id=device_id is not None)
-        if not is_folder:
-            raise UsageError(f"{source} is one picture, and --ray is for folders", hint="Leave --ray out.")
-    with Manifest(target, part.file_name) if is_folder else nullcontext() as manifest:
-        replaceable = refuse_existing(jobs, manifest, overwrite=overwrite)
-        session = open_model(
-            model,
-            direction=direction,
-            to=to,
-            provider=provider,
-            device_id=device_id,
-            require_gpu=require_gpu,
-            say=say,
-            inputs=input_ or (),
-            ray=ray,
-        )
-        stylizer = Stylizer(session, tile_option, statistics=tile_stats, memory_bytes=memory_bytes, note=say)
-        if plan:
+    jobs = plan_jobs(request.source, request.target, request.shard)
+    _check(request)
+    folder = request.target if request.is_folder else jobs[0].target.parent
+    remembering = Manifest(folder, request.shard.file_name, typed=request.typed) if request.is_folder else nullcontext()
+    with remembering as manifest:
+        replaceable = refuse_existing(jobs, manifest, overwrite=request.overwrite)
+        stylizer = request.tiles.open(request.model.open())
+        if request.plan:
             _print_plan(jobs, stylizer)
-            return
-        making = Making(
-            stylize=stylizer.batch,
-            at_once=stylizer.most_at_once,
-            blend=blend,
-            made_with=describe_pictures(session, blend, tile_stats, tile, memory),
-            manifest=manifest,
-            replaceable=replaceable,
-            overwrite=overwrite,
-            verify=(lambda image: _verify(image, stylizer)) if verify else None,
-        )
-        run: Run = partial(run_jobs, making=making, folder=target if is_folder else jobs[0].target.parent)
-        if ray is not None:
-            from stylegan_tool.cluster.folder import run_jobs_on_cluster
-            from stylegan_tool.cluster.parcel import Parcel
+        else:
+            making = _plan_making(request, stylizer, manifest, replaceable)
+            report = _open_report(request, making, stylizer)
+            run = _choose_run(request, making, stylizer, folder)
+            with _page(request, jobs, making) if request.gallery else nullcontext():
+                _stylize_all(jobs, making, request.target, report, run)
 
-            parcel = Parcel.pack(stylizer, provider=provider, require_gpu=require_gpu, inputs=input_ or ())
-            run = partial(
-                run_jobs_on_cluster,
-                address=ray,
-                parcel=parcel,
-                making=making,
-                source=source,
-                folder=target,
-                part=part.file_name,
-                say=say,
+
+def _page(request: Request, jobs: "list[Job]", making: "Making") -> AbstractContextManager[None]:
+    """Return the context at whose end there is a page of what was made."""
+    from stylegan_tool.gallery.writing import page_of_pictures
+    from stylegan_tool.progress import say
+
+    made = request.target if request.is_folder else jobs[0]
+    return page_of_pictures(made, making, overwrite=request.overwrite, say=say)
+
+
+def _check(request: Request) -> None:
+    """Refuse what cannot be before a model is loaded."""
+    from stylegan_tool.errors import UsageError
+    from stylegan_tool.folder.report import check_report
+
+    if request.report is not None:
+        check_report(request.report, overwrite=request.overwrite)
+    if request.model.ray is not None:
+        refuse_beside_ray(plan=request.plan, verify=request.verify, device_id=request.model.device_id is not None)
+        if not request.is_folder:
+            raise UsageError(
+                f"{request.source} is one picture, and --ray is for folders", hint="Leave --ray out, or name a folder."
             )
-        about = {"in": str(source), "out": str(target), "shard": str(part)}
-        about["provider"] = session.label if ray is None else f"Ray at {ray}"
-        _stylize_all(jobs, making, target, Report(report, {**about, **making.made_with}), run)
+
+
+def _plan_making(
+    request: Request, stylizer: "Stylizer", manifest: "Manifest | None", replaceable: frozenset[str]
+) -> "Making":
+    from stylegan_tool.folder.making import Making
+    from stylegan_tool.made_with import describe_model, describe_pictures
+
+    tiles = request.tiles
+    return Making(
+        stylize=stylizer.batch,
+        at_once=stylizer.most_at_once,
+        blend=request.blend,
+        about=describe_model(stylizer.session),
+        made_with=describe_pictures(stylizer.session, request.blend, tiles.statistics, tiles.tile, tiles.memory),
+        manifest=manifest,
+        replaceable=replaceable,
+        overwrite=request.overwrite,
+        verify=(lambda image: _verify(image, stylizer)) if request.verify else None,
+    )
+
+
+def _choose_run(request: Request, making: "Making", stylizer: "Stylizer", folder: Path) -> Run:
+    """Return what does jobs: this machine, or the cluster that was asked for."""
+    from stylegan_tool.folder.making import run_jobs
+    from stylegan_tool.progress import say
+
+    if request.model.ray is None:
+        return partial(run_jobs, making=making, folder=folder)
+    from stylegan_tool.cluster.folder import run_jobs_on_cluster
+
+    return partial(
+        run_jobs_on_cluster,
+        address=request.model.ray,
+        parcel=request.model.pack(stylizer),
+        making=making,
+        source=request.source,
+        folder=folder,
+        part=request.shard.file_name,
+        say=say,
+    )
+
+
+def _open_report(request: Request, making: "Making", stylizer: "Stylizer") -> "Report":
+    from stylegan_tool.folder.report import Report
+
+    ray = request.model.ray
+    about = {
+        "in": str(request.source),
+        "out": str(request.target),
+        "shard": str(request.shard),
+        "provider": stylizer.session.label if ray is None else f"Ray at {ray}",
+    }
+    return Report(request.report, {**about, **making.made_with})
 
 
 def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:
@@ -234,7 +338,7 @@ def _some(names: list[str]) -> str:
 def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
     """Print what each picture will take, and all of them."""
     from stylegan_tool.errors import InputError, PartialError
-    from stylegan_tool.image_files import read_picture
+    from stylegan_tool.image_files.reading import read_picture
     from stylegan_tool.progress import format_bytes, format_duration, say
 
     seconds, most, unreadable = 0.0, 0, 0

@@ -1,32 +1,104 @@
 """`sgt models list|info|add|fetch|remove`."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from stylegan_tool.command import SETTINGS, SgtCommand, SgtGroup
 from stylegan_tool.commands.fetch import fetch_model
-from stylegan_tool.commands.model_options import InputOption
+from stylegan_tool.commands.model_options import InputOption, model_names
+from stylegan_tool.installed import installed_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+FOUND = "What the graph does not tell, or tells wrongly"
+
+NameArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME|PATH]",
+        autocompletion=model_names,
+        help="A model's name, a run or an .onnx. [the one that would be used]",
+    ),
+]
+InstalledArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="NAME", autocompletion=lambda: list(installed_models()), help="An installed model."),
+]
+SourceArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="FILE|RUN", help="An .onnx file, or an exported run.")
+]
+NameOption: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="What to call it. [the file's name]")]
+TakesOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--from", metavar="DOMAIN", help="What it takes, such as photo, for --to and lists. [not stated]"),
+]
+MakesOption: TypeAlias = Annotated[
+    str | None, typer.Option("--to", metavar="DOMAIN", help="What it makes, such as anime. [not stated]")
+]
+OverwriteOption: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")]
+RangeOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="IN[,OUT]",
+        rich_help_panel=FOUND,
+        help="The values of pictures: -1..1, 0..1 or 0..255. [found in the graph]",
+    ),
+]
+LayoutOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NCHW|NHWC",
+        rich_help_panel=FOUND,
+        autocompletion=lambda: ["NCHW", "NHWC"],
+        help="Where the channels are. [found in the graph]",
+    ),
+]
+OrderOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RGB|BGR",
+        rich_help_panel=FOUND,
+        autocompletion=lambda: ["RGB", "BGR"],
+        help="Of the channels; no graph tells. [RGB]",
+    ),
+]
+SizeMultipleOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        min=1,
+        rich_help_panel=FOUND,
+        help="Height and width must be multiples of so many pixels. [found in the graph]",
+    ),
+]
 
 app = typer.Typer(
+    cls=SgtGroup,
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
-    help="List, look at, add, fetch and remove models.",
+    context_settings=SETTINGS,
+    help="""List, look at, add, fetch and remove models.
+
+sgt models list             # what is here
+sgt models info vangogh     # what it costs, how far it looks
+sgt models add mosaic.onnx  # keep somebody else's, to be used by its name""",
 )
 
 
-app.command("fetch")(fetch_model)
-
-
-@app.command("list")
+@app.command("list", cls=SgtCommand)
 def list_models() -> None:
-    """List what ships, what is installed and the exported runs of this folder; * is used when no --model is named."""
+    """List what ships, what is installed and the exported runs of this folder.
+
+    sgt models list                            # *: without --model, it is used
+    sgt models info vangogh                    # what one costs, how far it looks
+    sgt images photos/ painted/ --model monet  # use one
+    """
     from stylegan_tool.errors import SgtError
-    from stylegan_tool.installed import installed_models, models_folder
+    from stylegan_tool.installed import models_folder
     from stylegan_tool.models import DEFAULT_STYLE, bundled_styles, exported_runs, load_models
 
     runs = [str(run) for run in exported_runs()]
@@ -46,15 +118,17 @@ def list_models() -> None:
     typer.echo(f"Installed ones are in {models_folder()}; others: sgt models fetch, sgt models add, sgt import")
 
 
-@app.command("info")
+@app.command("info", cls=SgtCommand)
 def info(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|PATH]", help="A model's name, a run or an .onnx. [the one that would be used]"),
-    ] = None,
+    model: NameArgument = None,
     input_: InputOption = None,
 ) -> None:
-    """Show what a model says of itself, and what its graph tells of cost, reach and tiles."""
+    """Show what a model says of itself, and what its graph tells of cost, reach and tiles.
+
+    sgt models info vangogh        # by its name
+    sgt models info runs/mine-001  # an exported run
+    sgt models info animegan.onnx  # whether it can be used, and how it is taken
+    """
     import dataclasses
 
     from stylegan_tool.interface import parse_inputs
@@ -92,11 +166,16 @@ def _anatomy_lines(path: "Path", inputs: "Mapping[str, str]") -> list[str]:
     return [*lines, f"{'tiles':<18} {tiles}"]
 
 
-@app.command("remove")
-def remove(name: Annotated[str, typer.Argument(help="An installed model.")]) -> None:
-    """Delete an installed model."""
+@app.command("remove", cls=SgtCommand)
+def remove(name: InstalledArgument) -> None:
+    """Delete an installed model.
+
+    sgt models list             # their names
+    sgt models remove mosaic
+    sgt models add mosaic.onnx  # and back, if you have its file
+    """
     from stylegan_tool.errors import ModelError
-    from stylegan_tool.installed import installed_models, remove_model
+    from stylegan_tool.installed import remove_model
     from stylegan_tool.models import bundled_styles
 
     if name not in installed_models() and name in bundled_styles():
@@ -104,45 +183,27 @@ def remove(name: Annotated[str, typer.Argument(help="An installed model.")]) -> 
     typer.echo(f"Removed {remove_model(name)}")
 
 
-@app.command("add")
+@app.command("add", cls=SgtCommand)
 def add(
-    source: Annotated[str, typer.Argument(metavar="FILE|RUN", help="An .onnx file, or an exported run.")],
-    name: Annotated[str | None, typer.Option(help="What to call it. [the file's name]", show_default=False)] = None,
-    ranges: Annotated[
-        str | None,
-        typer.Option(
-            "--range", metavar="IN[,OUT]", help="The values of pictures: -1..1, 0..1 or 0..255. [found in the graph]"
-        ),
-    ] = None,
-    layout: Annotated[
-        str | None, typer.Option(metavar="NCHW|NHWC", help="Where the channels are. [found in the graph]")
-    ] = None,
-    order: Annotated[str | None, typer.Option(metavar="RGB|BGR", help="Of the channels; no graph tells. [RGB]")] = None,
-    size_multiple: Annotated[
-        int | None,
-        typer.Option(metavar="PX", min=1, help="Height and width must be multiples of it. [found in the graph]"),
-    ] = None,
+    source: SourceArgument,
+    name: NameOption = None,
+    takes: TakesOption = None,
+    makes: MakesOption = None,
+    overwrite: OverwriteOption = False,
+    ranges: RangeOption = None,
+    layout: LayoutOption = None,
+    order: OrderOption = None,
+    size_multiple: SizeMultipleOption = None,
     input_: InputOption = None,
-    takes: Annotated[
-        str | None, typer.Option("--from", metavar="DOMAIN", help="What it takes, for --to and lists. [not stated]")
-    ] = None,
-    makes: Annotated[str | None, typer.Option("--to", metavar="DOMAIN", help="What it makes. [not stated]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
 ) -> None:
-    """Keep somebody else's .onnx, or a run of yours, under a name, with what must be known of it.
+    """Keep somebody else's .onnx, or a run of yours, under a name.
 
     sgt models add mosaic.onnx --range 0..255
-
     sgt models add animegan.onnx --name hayao --from photo --to anime
-
-    sgt models add multistyle.onnx --name starry --input style_weights=one-hot:19
-
     sgt models add runs/photo2vangogh-001 --name mine
 
     Then: sgt images PICTURES OUT --model NAME
     """
-    from pathlib import Path
-
     from stylegan_tool.adding import add_model
     from stylegan_tool.errors import UsageError
     from stylegan_tool.interface import Stated, parse_inputs
@@ -155,3 +216,6 @@ def add(
     for added in add_model(source, name, stated, parse_inputs(input_ or []), domains=domains, overwrite=overwrite):
         typer.echo(f"{added.path}{f': takes {added.reading}' if added.reading else ''}")
     typer.echo(f"Use it: sgt images PICTURES OUT --model {name}")
+
+
+app.command("fetch", cls=SgtCommand)(fetch_model)

@@ -1,5 +1,6 @@
 """Make a film out of a film: the whole way from one file to the other."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stylegan_tool.blend import compared_width
-from stylegan_tool.errors import InputError, OutputError
-from stylegan_tool.film.encoding import Facts, choose_encoding, container_of
-from stylegan_tool.film.file_errors import target_errors
+from stylegan_tool.errors import InputError, OutputError, typed, what_to_do
+from stylegan_tool.film.encoding import choose_encoding
+from stylegan_tool.film.facts import Facts
+from stylegan_tool.film.file_errors import input_errors, target_errors
 from stylegan_tool.film.joining import Joined, join
+from stylegan_tool.film.look import Look, look_at
 from stylegan_tool.film.making import (
     LEAST_FRAMES,
     MOST_FRAMES,
@@ -24,12 +27,12 @@ from stylegan_tool.film.making import (
     Together,
     Watch,
     make_segments,
-    total_damage,
 )
+from stylegan_tool.film.naming import container_of, is_sequence, list_sequence
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.shots import FilmPlan
-from stylegan_tool.film.source import Look, input_errors, is_sequence, list_sequence, look_at
 from stylegan_tool.film.store import SegmentStore, is_placing
+from stylegan_tool.hashes import HASH_BYTES
 from stylegan_tool.options import FilmOptions
 
 _SAMPLE = 2**20  # bytes, of which a source's fingerprint takes a few
@@ -41,8 +44,8 @@ class FilmReport:
     """What `convert_film` wrote.
 
     `repaired` counts frames that the decoder patched, frames that were lost and stand in the film as a
-    repetition of the one before, unreadable places between packets, and a missing end (1). `kept` frames come from
-    an earlier run that was stopped.
+    repetition of the one before, unreadable places between packets, a missing end (1), and damaged places in the sound.
+    `kept` frames come from an earlier run that was stopped.
     """
 
     frames: int
@@ -96,18 +99,18 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
     """Raise OutputError if `target` may not be put where it is to go."""
     folder = target.parent
     if not folder.exists():
-        raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
+        raise OutputError(f"the folder {folder} does not exist", hint=f"Make it: mkdir -p {typed(folder)}")
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", hint="Name another place for the film.")
     if target.is_dir():
-        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {target / 'film.mp4'}")
+        raise OutputError(f"{target} is a folder", hint=f"Name a film in it: {typed(target / 'film.mp4')}")
     there = [target] if os.path.lexists(target) else []
     if not there and is_sequence(target):
         there = list(list_sequence(target).values())
     if there and not overwrite and not is_placing(target):
         raise OutputError(f"{there[0]} exists", hint="Add --overwrite to replace it, or give another name.")
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"the folder {folder} is not writable", hint="Name another place for the film.")
+        raise OutputError(f"you may not write in {folder}", hint=what_to_do(errno.EACCES, folder))
 
 
 def convert_film(
@@ -152,35 +155,55 @@ def convert_film(
     look = look_at(source, options.sequence_rate)
     window = plan_window(look, options, source)
     encoding, notes = plan_encoding(look, options, target)
+    plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
     job = describe_job(source, options, encoding, steady, made_with)
     with SegmentStore(target, job, afresh=overwrite or made_with is None) as store:
-        found = find_out(store.found) if find_out is not None else {}
-        store.begin(found)
+        store.begin(find_out(store.found) if find_out is not None else {})
         kept = sum(store.numbers().values())
         on_start(Start(_count_frames(look, window), kept))
-        plan = FilmPlan(source, look, window, encoding, options.sequence_rate, steady, options.blend)
         try:
-            if callable(stylize):
-                making = plan.making(together or Together.one_by_one(stylize), watch)
-                for _ in make_segments(plan.open_reader, store, making, on_frame):
-                    pass
-            else:
-                stylize.make(plan, store, on_frame)
-                store.load()
+            _make_all(plan, store, stylize, together, watch, on_frame)
             if not store.kept:
                 raise _no_frames(source, options)
             joined = finish_film(source, target, store, encoding, window, overwrite=overwrite)
-            notes = (*look.notes, *notes, *joined.notes)
         except BaseException:
             if made_with is None:
                 store.remove()
             raise
-        frames = sum(len(one.segment.pts) for one in store.kept)
-        damage = total_damage(store.kept)
-        if damage:
-            notes += (f"damaged places in {source.name}: {damage}",)
+        report = _report(plan, store, replace(joined, notes=(*look.notes, *notes, *joined.notes)), kept=kept)
         store.remove()
-    return FilmReport(frames, damage, encoding.padded_width, encoding.padded_height, notes, kept, joined.has_sound)
+    return report
+
+
+def _make_all(
+    plan: FilmPlan,
+    store: SegmentStore,
+    stylize: Stylize | Elsewhere,
+    together: Together | None,
+    watch: Watch | None,
+    on_frame: Callable[[], None],
+) -> None:
+    """Make all segments that the store still lacks, here or elsewhere."""
+    if callable(stylize):
+        making = plan.making(together or Together.one_by_one(stylize), watch)
+        for _ in make_segments(plan.open_reader, store, making, on_frame):
+            pass
+    else:
+        stylize.make(plan, store, on_frame)
+        store.load()
+
+
+def _report(plan: FilmPlan, store: SegmentStore, joined: Joined, *, kept: int) -> FilmReport:
+    damage = sum(one.damage for one in store.kept)
+    return FilmReport(
+        frames=sum(len(one.segment.pts) for one in store.kept),
+        repaired=damage + joined.damage,
+        width=plan.encoding.padded_width,
+        height=plan.encoding.padded_height,
+        notes=(*joined.notes, *([f"damaged places in {plan.source.name}: {damage}"] if damage else ())),
+        kept=kept,
+        has_sound=joined.has_sound,
+    )
 
 
 def finish_film(
@@ -235,7 +258,8 @@ def plan_window(look: Look, options: FilmOptions, source: Path) -> Window:
         end_s = (start_s or 0) + options.preview_s
     if start_s is not None and length_s is not None and start_s >= length_s:
         raise InputError(
-            f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s", hint="Choose an earlier --start."
+            f"{source} ends at {length_s:.2f} s, before {float(start_s):g} s",
+            hint="Choose an earlier start, such as --start 0",
         )
     first = max(Fraction(0), look.begin_s)
     start_s = first + start_s if start_s else None
@@ -275,7 +299,7 @@ def fingerprint(source: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
     with input_errors(source):
         if is_sequence(source):
             for number, path in list_sequence(source).items():  # sizes of unpacked pictures are all the same
@@ -306,7 +330,9 @@ def _count_frames(look: Look, window: Window) -> int | None:
 def _no_frames(source: Path, options: FilmOptions) -> InputError:
     if options.start_s is not None or options.end_s is not None or options.preview_s is not None:
         return InputError(f"{source} has no frame in the time asked for", hint="Choose another --start or --end.")
-    return InputError(f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged.")
+    return InputError(
+        f"no frame of {source} can be decoded", hint="Play it to see whether it is damaged; copy or download it again."
+    )
 
 
 @contextmanager

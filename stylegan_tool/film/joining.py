@@ -6,35 +6,36 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 import av
 import av.error
 from av.container import OutputContainer
-from av.packet import Packet
 from av.stream import Disposition
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
-from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.errors import InputError, OutputError, typed
 from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.pictures_out import write_gif, write_pictures
 from stylegan_tool.film.plan import Encoding, Segment, Window
 from stylegan_tool.film.streams import OtherStreams, name_others
 
-if TYPE_CHECKING:
-    _AnyPacket: TypeAlias = Packet[Any]
-else:
-    _AnyPacket = Packet  # takes no parameters at run time
-
 
 @dataclass(frozen=True)
 class Joined:
-    """What `join` wrote: how many frames, what the user should know of it, and whether there is sound in it."""
+    """What `join` wrote.
+
+    Attributes:
+        notes: what the user should know of it.
+        has_sound: there is sound in it.
+        damage: damaged places met in what is carried over beside the pictures.
+    """
 
     frames: int
     notes: tuple[str, ...]
     has_sound: bool = False
+    damage: int = 0
 
 
 def join(
@@ -79,7 +80,7 @@ def join(
             with target_errors(target), _tracks_refused(source, target):
                 container.close()
         _check_written(target_part, target, frames, others)
-    return Joined(frames, tuple(others.notes()), has_sound)
+    return Joined(frames, tuple(others.notes()), has_sound, others.damage)
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def _tracks_refused(source: Path | None, target: Path) -> Iterator[None]:
     except av.error.InvalidDataError as error:
         raise InputError(
             f"a track of {source} beside its pictures is damaged, and {target.suffix} does not take it as it is",
-            hint="End the new film's name in .mkv, which does.",
+            hint=f"End the new film's name in .mkv, which does: {typed(target.with_suffix('.mkv').name)}",
         ) from error
 
 
@@ -156,15 +157,15 @@ def _add_video(container: OutputContainer, first: Segment, encoding: Encoding) -
     return stream
 
 
-def _packets_of(segment: Segment) -> Iterator[tuple[_AnyPacket, int]]:
+def _packets_of(segment: Segment) -> Iterator[tuple[AnyPacket, int]]:
     """Yield the packets in coding order, each with its frame's number in the segment."""
     with av.open(url_of(segment.path)) as container:
         stamps = [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
     number = {stamp: place for place, stamp in enumerate(sorted(stamps))}
     if len(number) != len(segment.pts):
         raise OutputError(
-            f"{segment.path}: {len(number)} of {len(segment.pts)} frames are in it",
-            hint=f"rm '{segment.path}' and run the same command again.",
+            f"{segment.path} is damaged: {len(number)} of {len(segment.pts)} frames are in it",
+            hint=f"Delete it, then type the same command, which makes it anew: rm {typed(segment.path)}",
         )
     with av.open(url_of(segment.path)) as container:
         for packet in container.demux(video=0):
@@ -207,5 +208,5 @@ def _check_written(part: Path, target: Path, frames: int, others: OtherStreams) 
     if arrived != frames:
         raise OutputError(
             f"{target}: only {arrived} of {frames} frames arrived in the file",
-            hint="Check the disk; try another suffix.",
+            hint=f"Look at the disk (df -h {typed(target.parent)}); if it has room, end the name in .mkv.",
         )

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_tool.blend import blend, compare_alpha
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, typed
 from stylegan_tool.film.plan import Encoding, Segment
+from stylegan_tool.film.reader import FilmFrame, FilmReader, Place
 from stylegan_tool.film.segment_writer import SegmentWriter
-from stylegan_tool.film.source import FilmFrame, FilmReader, Place
 from stylegan_tool.film.store import Kept, SegmentRun
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import ahead
@@ -264,7 +264,10 @@ class _Encoder:
         path = self._run.part_path
         self._writer = None
         if info.frames != len(self._pts):
-            raise OutputError(f"{path}: only {info.frames} of {len(self._pts)} frames arrived", hint="Check the disk.")
+            raise OutputError(
+                f"{path}: only {info.frames} of {len(self._pts)} frames arrived",
+                hint=f"Look at the disk, then type the same command: df -h {typed(path.parent)}",
+            )
         segment = Segment(path, tuple(self._pts), info.delay)
         notes = tuple(self._reader.notes)
         kept = Kept(segment, self._damage, self._reader.even, notes, self._last_duration, bool(state))
@@ -279,8 +282,3 @@ class _Encoder:
             self._writer = None
             with suppress(OSError):
                 self._run.part_path.unlink()
-
-
-def total_damage(kept: Sequence[Kept]) -> int:
-    """Return how many damaged places there are in all."""
-    return sum(one.damage for one in kept)

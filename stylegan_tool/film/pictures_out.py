@@ -14,10 +14,11 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from stylegan_tool.film.encoding import NUMBER
 from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.naming import NUMBER
 from stylegan_tool.film.plan import Encoding, Segment
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 
 _GIF_TICK = Fraction(1, 100)
 _BGRA = VideoFormat("bgra")

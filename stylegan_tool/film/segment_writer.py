@@ -7,26 +7,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Self
 
 import av
 import av.error
 from av.container import OutputContainer
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.film.colours import FrameMaker
-from stylegan_tool.film.file_errors import target_errors
+from stylegan_tool.film.file_errors import target_errors, url_of
+from stylegan_tool.film.frame_maker import FrameMaker
+from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.plan import Encoding
-from stylegan_tool.image_files import Plane
+from stylegan_tool.image_files.picture import Plane
 from stylegan_tool.pixels import Image
-
-if TYPE_CHECKING:
-    _AnyPacket: TypeAlias = Packet[Any]
-else:
-    _AnyPacket = Packet  # takes no parameters at run time
 
 # Matroska counts milliseconds, and no two frames may fall on one.
 _MOST_A_SECOND = Fraction(240)
@@ -62,7 +57,7 @@ class SegmentWriter:
         self._order: list[int] = []  # the frames' numbers as their packets come
         self._info: SegmentInfo | None = None
         with target_errors(self._path):
-            self._container: OutputContainer = av.open(f"file:{path}", "w", format="matroska")
+            self._container: OutputContainer = av.open(url_of(path), "w", format="matroska")
             try:
                 self._stream = self._add_stream()
             except BaseException:
@@ -115,8 +110,8 @@ class SegmentWriter:
                 os.fsync(file.fileno())
         if sorted(self._order) != list(range(self.frames)):
             raise OutputError(
-                f"{self._path}: {self._encoding.encoder} gave {len(self._order)} of {self.frames} frames",
-                hint="Choose another encoder with --codec.",
+                f"{self._encoding.encoder} gave {len(self._order)} of {self.frames} frames for {self._path}",
+                hint="Choose another encoder, such as --codec hevc",
             )
         delay = max((place - number for place, number in enumerate(self._order)), default=0)
         self._info = SegmentInfo(self.frames, delay)
@@ -163,7 +158,7 @@ class SegmentWriter:
                 self._order.append(number)
                 self._container.mux(packet)
 
-    def _number_of(self, packet: _AnyPacket) -> int:
+    def _number_of(self, packet: AnyPacket) -> int:
         assert packet.pts is not None  # every encoder hands on what the frame said
         return round(packet.pts * packet.time_base * self._rate)
 
@@ -175,7 +170,7 @@ class SegmentWriter:
         except av.error.FFmpegError as error:
             encoding = self._encoding
             raise OutputError(
-                f"{self._path}: {encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} in "
-                f"{encoding.pixel_format}: {error.strerror or type(error).__name__}",
-                hint="Choose another encoder with --codec, or leave hardware encoders out.",
+                f"{encoding.encoder} failed on pictures of {encoding.width}x{encoding.height} "
+                f"in {encoding.pixel_format} for {self._path}: {error.strerror or type(error).__name__}",
+                hint="Leave --hardware out, or choose another encoder, such as --codec hevc",
             ) from error

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from stylegan_tool.film.look import Look
 from stylegan_tool.film.making import MOST_FRAMES, Making, Together, Watch, follow, make_segments
 from stylegan_tool.film.plan import Encoding, Window
-from stylegan_tool.film.source import FilmReader, Look, Place
+from stylegan_tool.film.reader import FilmReader, Place
 from stylegan_tool.film.store import SegmentRun
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import ahead

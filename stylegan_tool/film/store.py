@@ -34,13 +34,15 @@ from numpy.typing import NDArray
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.file_errors import target_errors
 from stylegan_tool.film.plan import Segment
-from stylegan_tool.film.source import Place
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.film.reader import Place
+from stylegan_tool.whole_files import write_whole
 
 _VERSION = 1
 _PLACING = "placing"
 # All that is ever written into the folder; hidden files are those of `write_whole`, before they get their names.
 _OURS = re.compile(rf"lock|job\.json|{_PLACING}|whole\.\w+|\d{{5,}}\.(mkv|json|npz|\w+\.part)|\..*\.tmp")
+
+_HASH = re.compile(r"[0-9a-f]{16,}")
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,7 @@ class SegmentStore(SegmentRun):
         if not _lock(self._lock):
             raise OutputError(
                 f"{self._target} is being made by another process (its lock: {self.folder / 'lock'})",
-                hint="Wait for it, or choose another name.",
+                hint="Wait until it is finished, or give this film another name.",
             )
 
     def _load(self, *, afresh: bool) -> None:
@@ -306,10 +308,10 @@ class SegmentStore(SegmentRun):
             self.found = found
             self.load()
         elif old and self._record_path(0).exists() and not afresh:
-            differs = ", ".join(sorted(key for key in {*old, *self._job} if old.get(key) != self._job.get(key)))
+            differs = "; ".join(_differences(old, self._job))
             raise OutputError(
-                f"{self.folder} keeps a part of this film, made differently ({differs})",
-                hint="Type the former command to go on with it, or add --overwrite to begin afresh.",
+                f"{self.folder} keeps a part of this film, made differently: {differs}",
+                hint="Type the former command to go on with it, or this one with --overwrite to begin afresh.",
             )
         for path in self.folder.iterdir():
             needed = path.name == "lock" or (old == self._job and self._is_needed(path))
@@ -329,6 +331,29 @@ class SegmentStore(SegmentRun):
         found = {int(path.stem): None for path in self.folder.glob("*.json") if path.stem.isdigit()}
         segments = {number: self._read(number) for number in sorted(found)}
         return {number: len(one.segment.pts) for number, one in segments.items() if one is not None}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two jobs, in words: each with its old and its new value."""
+    texts = []
+    for key in sorted({*old, *new}):
+        was, now = old.get(key), new.get(key)
+        if was == now:
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            texts += _differences(was, now)
+        elif any(_HASH.fullmatch(str(value)) for value in (was, now)):  # says nothing to people
+            texts.append(f"{key} is another one")
+        else:
+            name = key.replace("_", " ")
+            texts.append(f"{name} was {_in_words(was)}, now {_in_words(now)}")
+    return texts
+
+
+def _in_words(value: object) -> str:
+    if value is None or value == "None":
+        return "not given"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _lock(file: IO[bytes]) -> bool:

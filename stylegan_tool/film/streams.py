@@ -22,6 +22,7 @@ from av.stream import AttachmentStream, DataStream, Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
+from stylegan_tool.film.encoders import has_encoder
 from stylegan_tool.film.file_errors import source_errors, target_errors, url_of
 from stylegan_tool.film.labels import (
     chapters_within,
@@ -31,10 +32,10 @@ from stylegan_tool.film.labels import (
     timecode_of,
     track_labels,
 )
+from stylegan_tool.film.packets import MOST_FAILURES, AnyPacket
 from stylegan_tool.film.plan import Encoding, Window
 from stylegan_tool.film.source import name_stream, open_film
 from stylegan_tool.film.tracks import (
-    AnyPacket,
     ConvertedText,
     CopiedSound,
     CopiedText,
@@ -58,7 +59,6 @@ _COVERS = frozenset({"mp4", "matroska"})
 
 _BEFORE_S = 60  # a subtitle that is shown at the start of the window may have begun that long before
 _BEHIND_S = 10  # in a file, what is heard may lie that far behind what is seen
-_MOST_FAILURES = 8  # unreadable places in a row, after which a file is given up
 
 
 def name_others(source: Path) -> str | None:
@@ -79,6 +79,9 @@ class OtherStreams:
     """All streams of a source but its pictures, on their way into a container.
 
     Use: `options` while opening the container, then `announce`, then `mux_until`, then `check` and `notes`.
+
+    Attributes:
+        damage: damaged places, known when all is written.
     """
 
     def __init__(self, source: Path | None, target: Path, encoding: Encoding, window: Window) -> None:
@@ -92,7 +95,7 @@ class OtherStreams:
         self._wanted_labels: dict[str, str] = {}
         self._languages: list[tuple[str, str | None]] = []  # of sound and subtitles, with the track's name
         self._tracks: dict[int, Track] = {}
-        self._damage = 0
+        self.damage = 0
         self._failures = 0
         self._ahead: AnyPacket | None = None
         self._packets: Iterator[AnyPacket] = iter(())
@@ -149,7 +152,7 @@ class OtherStreams:
         if time_s is None:
             for track in self._tracks.values():
                 self._mux(track.finish())
-                self._damage += track.damage
+                self.damage += track.damage
             self._tracks = {}
 
     def check(self, written: InputContainer) -> None:
@@ -168,8 +171,8 @@ class OtherStreams:
             notes.append(f"left out, since {self._target.suffix} takes none: {', '.join(self._no_place)}")
         if self._left_out:
             notes.append(f"left out: {', '.join(self._left_out)}")
-        if self._damage and self._source is not None:
-            notes.append(f"damaged places in the sound of {self._source.name}: {self._damage}")
+        if self.damage and self._source is not None:
+            notes.append(f"damaged places in the sound of {self._source.name}: {self.damage}")
         return notes
 
     # Choosing -------------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class OtherStreams:
         """Whether the samples of `codec` have no times in the new film, so that a gap of the source would close."""
         assert self._input is not None
         came_without = "mov" in self._input.format.name.split(",")
-        return self._format == "mov" and codec.startswith("pcm_") and not came_without and _has_encoder(codec)
+        return self._format == "mov" and codec.startswith("pcm_") and not came_without and has_encoder(codec)
 
     def _add_subtitles(self, source: SubtitleStream) -> Track | None:
         if _is_known(source) and self._takes(source):
@@ -349,7 +352,7 @@ class OtherStreams:
         if self._ahead is not None:
             packet, self._ahead = self._ahead, None
             return packet
-        while self._tracks and self._failures < _MOST_FAILURES:
+        while self._tracks and self._failures < MOST_FAILURES:
             assert self._input is not None
             assert self._source is not None
             with source_errors(self._source):
@@ -360,7 +363,7 @@ class OtherStreams:
                             return packet
                     return None
                 except av.error.InvalidDataError:
-                    self._damage += 1
+                    self.damage += 1
                     self._failures += 1
                     self._packets = self._input.demux()
         return None
@@ -371,20 +374,12 @@ class OtherStreams:
                 try:
                     self._container.mux(packet)
                 except av.error.InvalidDataError:  # sound that says of itself what it is, and lies
-                    self._damage += 1
+                    self.damage += 1
 
 
 def _is_chapter_list(stream: Stream) -> bool:
     """Whether this is what QuickTime calls chapters: a track of their titles, which FFmpeg reads, and writes anew."""
     return stream.type == "data" and stream.discard == Discard.all
-
-
-def _has_encoder(codec: str) -> bool:
-    try:
-        Codec(codec, "w")
-    except ValueError:  # PyAV's UnknownCodecError
-        return False
-    return True
 
 
 def _is_known(stream: Stream) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Protocol
 
 import av.error
 from av.audio.frame import AudioFrame
@@ -16,16 +16,11 @@ from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.filter import Graph
-from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
+from stylegan_tool.film.packets import AnyPacket
 from stylegan_tool.film.plan import Window
-
-if TYPE_CHECKING:
-    AnyPacket: TypeAlias = Packet[Any]
-else:
-    AnyPacket = Packet  # takes no parameters at run time
 
 # Decoders of sound need a little of what came before a cut (Opus: 0.08 s). Edit lists hide it. Matroska has none, and
 # sound begins there with the first packet that lies behind the cut.

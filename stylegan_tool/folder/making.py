@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from stylegan_tool.blend import blend, compare_alpha
-from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
-from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate, hash_bytes, hash_file
+from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError, what_to_do
+from stylegan_tool.folder.manifest import FileState, Manifest, Record, abbreviate
 from stylegan_tool.folder.plan import Job
-from stylegan_tool.image_files import Picture, encode_picture, read_picture, write_whole
+from stylegan_tool.hashes import hash_bytes, hash_file
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import encode_picture
 from stylegan_tool.options import Blend
 from stylegan_tool.overlap import Room, ahead, mapped
 from stylegan_tool.pixels import Image
+from stylegan_tool.whole_files import write_whole
 
 # On their way at once, so that large pictures do not fill the memory: of 8 bits and with their results, 0.4 GB.
 MOST_PIXELS = 64_000_000
@@ -45,7 +49,7 @@ class Result:
         seconds: that went into it alone.
         error: why it failed.
         size: width and height of the result, pixels.
-        n_bytes, hash: of its file; see manifest.hash_bytes.
+        n_bytes, hash: of its file; see hashes.py.
         is_first_of_several: the source is an animation or has pages, and its first picture was taken.
         note: what `Making.verify` says.
     """
@@ -70,6 +74,7 @@ class Making:
             With their names, for messages.
         at_once: how many pictures of one size `stylize` gets at most.
         made_with: what decides how results look, for the manifest; as JSON takes it.
+        about: what people call it; decides nothing.
         manifest: remembers results; None for a picture by itself.
         replaceable: outputs that may be replaced, if they still are ours and unmodified.
         overwrite: replace whatever is there.
@@ -80,6 +85,7 @@ class Making:
     at_once: int = 1
     blend: Blend = field(default_factory=Blend)
     made_with: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
     manifest: Manifest | None = None
     replaceable: frozenset[str] = frozenset()
     overwrite: bool = False
@@ -107,7 +113,7 @@ class _Item:
     def failed(self, error: BaseException) -> "_Item":
         """Return it as a failure; errors that are none of this picture alone are raised."""
         if isinstance(error, MemoryError):
-            error = ComputeError(f"out of memory: {self.job.source}", hint="Close other programs, or scale it down.")
+            error = ComputeError(f"{self.job.source}: out of memory", hint="Close other programs, or scale it down.")
         if not isinstance(error, SgtError) or isinstance(error, (UsageError, PlaceLostError)):
             raise error  # an option that fits no picture fails them all alike
         return _Item(self.job, Result(self.job, "failed", self.seconds, error), room=self.room)
@@ -165,6 +171,22 @@ class _Reader:
         return already_done(job, self._making, by_content=True)
 
 
+def find_done(jobs: Iterable[Job], making: Making) -> tuple[list[Result], list[Job]]:
+    """Return the results that are there, and the jobs that are left; no picture is read for that.
+
+    Raises:
+        PlaceLostError: the manifest cannot be written.
+    """
+    done: list[Result] = []
+    left: list[Job] = []
+    for job in jobs:
+        if result := already_done(job, making, by_content=False):
+            done.append(result)
+        else:
+            left.append(job)
+    return done, left
+
+
 def already_done(job: Job, making: Making, *, by_content: bool) -> Result | None:
     """Return the result of `job` if it is there, made of the same picture with the same model and options.
 
@@ -199,9 +221,14 @@ def _read(path: Path) -> tuple[Picture, FileState]:
         state = FileState(before.st_size, before.st_mtime_ns, hash_file(path))
         after = path.stat()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="Check the disk it lies on.") from error
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="Look at the disk that it lies on, then type the same command.",
+        ) from error
     if not state.is_untouched(after):
-        raise InputError(f"{path} was changed while it was read", hint="Wait until it is complete.")
+        raise InputError(
+            f"{path} was changed while it was read", hint="Wait until it is complete, then type the same command."
+        )
     return picture, state
 
 
@@ -345,7 +372,8 @@ class _Writer:
             return _identity(self._folder)
         except OSError as error:
             raise PlaceLostError(
-                f"{self._folder} cannot be made: {error.strerror or error}", hint="Name another place for the results."
+                f"cannot make the folder {self._folder}: {error.strerror or error}",
+                hint=what_to_do(error.errno, self._folder.parent),
             ) from error
 
     def _make_folder(self, folder: Path) -> None:
@@ -357,7 +385,8 @@ class _Writer:
                     each.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot make {folder}: {error.strerror or error}", hint="Choose another place."
+                f"cannot make the folder {folder}: {error.strerror or error}",
+                hint=what_to_do(error.errno, folder.parent),
             ) from error
 
     def _check_folder(self) -> None:
@@ -374,13 +403,13 @@ class _Writer:
 def _remember(making: Making, record: Record) -> None:
     try:
         if making.manifest is not None:
-            making.manifest.add(record, making.made_with)
+            making.manifest.add(record, making.made_with, making.about)
     except OutputError as error:
         raise _lost(error.what) from error
 
 
 def _lost(what: str) -> PlaceLostError:
-    return PlaceLostError(what, hint="See to the disk, then type the same command: it goes on where it was.")
+    return PlaceLostError(what, hint="Look at the disk, then type the same command: it goes on where it was.")
 
 
 def _identity(folder: Path) -> tuple[int, int]:

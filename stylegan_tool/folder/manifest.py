@@ -5,18 +5,20 @@ to one file over a network. A line is a JSON object:
 
     {"output": "a/x.jpg", "input": "../photos/a/x.jpg", "made_with": "5f0c…",
      "input_file": [bytes, mtime_ns, hash], "output_file": [bytes, mtime_ns, hash], "size": [width, height]}
-    {"made_with": "5f0c…", "means": {…}}        what stands behind that abbreviation
+    {"made_with": "5f0c…", "means": {…}, "about": {…}, …}
+
+The second kind says what stands behind that abbreviation, what people call it, and the command that was typed; the
+latter two decide nothing.
 
 A record is appended, by one write, when its picture is whole on the disk and before it takes its name: whenever the
 program ends, a file that has its name has its record. A record may lack its file, or describe one that has been
 replaced; so each file is held against all that is recorded under its name. A last line that was torn off is ignored.
 
-Hashes are BLAKE2b of 16 bytes, in hexadecimal. Size and time of change stand in for the hash where they are as
+Hashes are those of hashes.py. Size and time of change stand in for the hash where they are as
 recorded: nothing is read again that has not been touched.
 """
 
 import errno
-import hashlib
 import json
 import os
 import threading
@@ -28,26 +30,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
+from stylegan_tool.hashes import hash_bytes, hash_file
 
 STEM, SUFFIX = ".sgt-manifest", ".jsonl"
-HASH_BYTES = 16
-
-
-def hash_bytes(content: bytes | memoryview) -> str:
-    """Return the hash of `content` that manifests and reports use."""
-    return hashlib.blake2b(content, digest_size=HASH_BYTES).hexdigest()
 
 
 def abbreviate(means: Mapping[str, Any]) -> str:
     """Return what stands for `means` in records."""
     return hash_bytes(json.dumps(means, sort_keys=True).encode())[:16]
-
-
-def hash_file(path: Path) -> str:
-    """Return the hash of what the file at `path` holds; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=HASH_BYTES)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +48,12 @@ class FileState:
     n_bytes: int
     mtime_ns: int
     hash: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Return the state of the file at `path`; OSError where it cannot be read."""
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns, hash_file(path))
 
     def is_untouched(self, stat: os.stat_result) -> bool:
         """Whether size and time are still the same."""
@@ -132,19 +129,22 @@ class Manifest:
     Args:
         folder: where results go; need not be there before the first `add`.
         part: names the file that is appended to, where several machines share the folder.
+        typed: the command, as names and values to write beside the meaning of an abbreviation.
     """
 
-    def __init__(self, folder: Path, part: str = "") -> None:
+    def __init__(self, folder: Path, part: str = "", *, typed: Mapping[str, str] | None = None) -> None:
         """Read what is there.
 
         Raises:
             OutputError: it cannot be read.
         """
         self.folder = folder
+        self._typed = dict(typed or {})
         self.path = folder / f"{STEM}{'-' if part else ''}{part}{SUFFIX}"
         self._records: defaultdict[str, list[Record]] = defaultdict(list)
         self._read_bytes: dict[Path, int] = {}  # how far each has been taken in
         self._described: set[str] = set()
+        self._meanings: dict[str, dict[str, Any]] = {}
         self._descriptor = -1
         self._changing = threading.Lock()
         with self._errors_told("read"):
@@ -188,6 +188,21 @@ class Manifest:
                 if record is not None:
                     self._records[record.output].append(record)
                     self._described.add(record.made_with)
+                elif meaning := _read_meaning(line):
+                    self._meanings.setdefault(*meaning)
+
+    def outputs(self) -> list[str]:
+        """Return the names of all results that are recorded, each once, sorted; whether they are there is not asked."""
+        return sorted(self._records)
+
+    def explain(self, made_with: str) -> dict[str, Any]:
+        """Return what the abbreviation `made_with` means, and what people call it under "about"; {} if none says so."""
+        return self._meanings.get(made_with, {})
+
+    def newest(self, output: str) -> Record | None:
+        """Return the record that was written last under the name `output`, whatever is there now."""
+        records = self._records.get(output)
+        return records[-1] if records else None
 
     def find(self, output: str, path: Path) -> Record | None:
         """Return the record that proves the file at `path` to be our result `output`, unmodified; else None."""
@@ -203,15 +218,23 @@ class Manifest:
                 return next((one for one in reversed(records) if one.output_file.hash == digest), None)
         return None
 
-    def add(self, record: Record, means: Mapping[str, Any] | None = None) -> None:
-        """Append `record`, and what its `made_with` means where no line says so yet.
+    def add(
+        self, record: Record, means: Mapping[str, Any] | None = None, about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Append `record`, and what its `made_with` means where no line says so yet, with `about` for people.
 
         Raises:
             OutputError: it cannot be written.
         """
         if means is not None and record.made_with not in self._described:
             self._described.add(record.made_with)
-            self._append(json.dumps({"made_with": record.made_with, "means": means}).encode() + b"\n")
+            meaning = {
+                "made_with": record.made_with,
+                "means": means,
+                **({"about": about} if about else {}),
+                **self._typed,
+            }
+            self._append(json.dumps(meaning).encode() + b"\n")
         self._append(record.to_line())
 
     def _append(self, line: bytes) -> None:
@@ -240,8 +263,17 @@ class Manifest:
         except OSError as error:
             raise OutputError(
                 f"cannot {doing} {self.path}: {error.strerror or error}",
-                hint="Check the space and the rights there, or name another folder for the results.",
+                hint=what_to_do(error.errno, self.folder),
             ) from error
+
+
+def _read_meaning(line: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Return an abbreviation and what it means, as `Manifest.explain` does; None for any other line."""
+    try:
+        values = json.loads(line)
+        return str(values["made_with"]), {**values["means"], "about": dict(values.get("about", {}))}
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:

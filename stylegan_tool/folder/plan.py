@@ -1,5 +1,6 @@
 """What is read and what is written, decided before anything is done."""
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylegan_tool import jpeg_xl
-from stylegan_tool.errors import InputError, OutputError, UsageError
+from stylegan_tool.errors import InputError, OutputError, UsageError, typed, what_to_do
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.shard import WHOLE, Shard
-from stylegan_tool.image_files import SUFFIXES, find_pictures, output_name
+from stylegan_tool.image_files import jpeg_xl
+from stylegan_tool.image_files.naming import SUFFIXES, find_pictures, output_name
 
 SHOWN = 10  # file names in a message before 'and N more'
 
@@ -55,7 +56,10 @@ def plan_jobs(source: Path, target: Path, shard: Shard = WHOLE) -> list[Job]:
     if not source.is_file():
         raise InputError(f"no such file or folder: {source}", hint="Check the name; quote it if it has spaces.")
     if shard.count > 1:
-        raise UsageError(f"{source} is one picture, of which there is no --shard {shard}", hint="Name a folder.")
+        raise UsageError(
+            f"{source} is one picture, of which there is no --shard {shard}",
+            hint="Name a folder, or leave --shard out.",
+        )
     job = _plan_file(source, target)
     _check_place(job.target.parent)
     return [job]
@@ -72,7 +76,7 @@ def _plan_file(source: Path, target: Path) -> Job:
             jpeg_xl.require_plugin(f"cannot write {target}")
     else:
         target = target / output_name(Path(source.name))
-    return Job(source, target, source.name, target.name, _seen_from(target.parent, source))
+    return Job(source, target, source.name, target.name, seen_from(target.parent, source))
 
 
 def _plan_folder(source: Path, target: Path) -> list[Job]:
@@ -84,16 +88,19 @@ def _plan_folder(source: Path, target: Path) -> list[Job]:
     if inside.is_relative_to(outside):  # earlier results are not read again
         pictures = [path for path in pictures if not Path(os.path.realpath(path)).is_relative_to(inside)]
     if not pictures:
-        raise InputError(f"no pictures in {source}", hint=f"Looked for {', '.join(sorted(SUFFIXES))} there and below.")
-    seen_from, jobs = _seen_from(target, source), []
+        raise InputError(
+            f"no pictures in {source}",
+            hint=f"Name a folder that has some; looked for {', '.join(sorted(SUFFIXES))} there and below.",
+        )
+    way_to_source, jobs = seen_from(target, source), []
     for path in pictures:
         relative = path.relative_to(source)
         result, name = output_name(relative), relative.as_posix()
-        jobs.append(Job(path, target / result, name, result.as_posix(), f"{seen_from}/{name}"))
+        jobs.append(Job(path, target / result, name, result.as_posix(), f"{way_to_source}/{name}"))
     return jobs
 
 
-def _seen_from(folder: Path, path: Path) -> str:
+def seen_from(folder: Path, path: Path) -> str:
     """Return the way from `folder` to `path`: it stays true where both are moved, or mounted elsewhere."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
@@ -109,7 +116,10 @@ def _check_names(jobs: Sequence[Job]) -> None:
     for same in by_output.values():
         if len(same) > 1:
             names = " and ".join(str(job.source) for job in same)
-            raise UsageError(f"{names} would both become {same[0].target}", hint="Rename one of them.")
+            raise UsageError(
+                f"{names} would both become {same[0].target}",
+                hint=f"Rename one of them: mv {typed(same[-1].source)} NAME",
+            )
 
 
 def _check_place(folder: Path) -> None:
@@ -119,7 +129,7 @@ def _check_place(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", hint="Name another place for the results.")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder} is not writable", hint="Name another place for the results, or change its rights.")
+        raise OutputError(f"you may not write in {folder}", hint=what_to_do(errno.EACCES, folder))
 
 
 def _is_one_file(one: Path, other: Path) -> bool:

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stylegan_tool.errors import OutputError, SgtError
+from stylegan_tool.errors import OutputError, SgtError, typed
 from stylegan_tool.folder.making import Result
 from stylegan_tool.folder.plan import Job
-from stylegan_tool.image_files import write_whole
+from stylegan_tool.whole_files import write_whole
 
 KIND = "sgt images report"
 _VERSION = 1
@@ -79,7 +79,7 @@ class Report:
             return {**values, "status": "not reached"}
         values["status"] = result.status
         if result.error is not None:
-            values["error"] = result.error.what
+            values |= {"error": result.error.what, "hint": result.error.hint}
         else:
             values |= {"width": result.size[0], "height": result.size[1]}
             values |= {"bytes": result.n_bytes, "blake2b": result.hash}
@@ -103,8 +103,12 @@ def check_report(path: Path, *, overwrite: bool) -> None:
         OutputError: something that is no such report is there (and not `overwrite`), or the folder is not writable.
     """
     folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the report cannot be written to {folder}", hint="Name a folder that is there: --report.")
+    if not folder.is_dir():
+        raise OutputError(f"no such folder for the report: {folder}", hint=f"Make it: mkdir -p {typed(folder)}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write the report: you may not write in {folder}", hint="Name another place: --report FILE.json"
+        )
     if path.is_dir() or (os.path.lexists(path) and not overwrite and not _is_report(path)):
         raise OutputError(
             f"{path} is there already, and is no report of this command",

@@ -14,7 +14,7 @@ from torch import nn
 from stylegan_export.importing import Origin, import_checkpoints, origin_of
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import InputError, ModelError, OutputError, UsageError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.installed import installed_models, models_folder
 from stylegan_tool.models import choose_model, load_models
 from stylegan_tool.options import TileOption
@@ -187,10 +187,10 @@ def test_no_code_is_run(tmp_path: Path, kind: str) -> None:
     ("content", "error", "message"),
     [
         pytest.param(b"", InputError, "empty", id="empty"),
-        pytest.param(b"<!DOCTYPE html><html>", InputError, "A web page", id="web page"),
+        pytest.param(b"<!DOCTYPE html><html>", InputError, "is a web page", id="web page"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\n", InputError, "pointer", id="git-lfs"),
-        pytest.param(b"no checkpoint at all", InputError, "Damaged, or no checkpoint", id="text"),
-        pytest.param(b"PK\x03\x04 and then nothing", InputError, "Damaged, or no checkpoint", id="broken zip"),
+        pytest.param(b"no checkpoint at all", InputError, "is damaged, or no checkpoint", id="text"),
+        pytest.param(b"PK\x03\x04 and then nothing", InputError, "is damaged, or no checkpoint", id="broken zip"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes, error: type[Exception], message: str) -> None:
@@ -209,7 +209,9 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, error: type[Exc
         pytest.param(lambda: {"mlp_0.0.weight": torch.zeros(3)}, "netF", id="CUT's netF"),
         pytest.param(lambda: {"conv1.weight": torch.zeros(3)}, "first entries are conv1.weight", id="something else"),
         pytest.param(dict, "it is empty", id="nothing"),
-        pytest.param(lambda: {"gen_ab": {}, "gen_ba": {}, "epoch": 1}, "without the config.json", id="ours, moved"),
+        pytest.param(
+            lambda: {"gen_ab": {}, "gen_ba": {}, "epoch": 1}, "without its run's config.json", id="ours, moved"
+        ),
     ],
 )
 def test_what_is_no_generator_is_named(tmp_path: Path, content: Any, message: str) -> None:

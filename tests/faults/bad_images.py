@@ -9,7 +9,9 @@ import numpy as np
 
 from stylegan_tool.errors import SgtError
 from stylegan_tool.folder.manifest import STEM, SUFFIX
-from stylegan_tool.image_files import Picture, output_name, read_picture
+from stylegan_tool.image_files.naming import output_name
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
 from tests.faults import pictures
 from tests.faults.damage import DAMAGE, Rng, bits_flipped, ways_of
 from tests.faults.judge import Case, Outcome

@@ -13,7 +13,8 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 
 HEIGHT, WIDTH = 20, 26
 

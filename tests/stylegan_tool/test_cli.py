@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy(argv: list[str]) -> None:
     assert _loaded_after(argv) == set()
 
 
-@pytest.mark.parametrize("command", ["images", "video", "demo", "evaluate", "models", "doctor"])
+@pytest.mark.parametrize("command", ["images", "video", "demo", "evaluate", "gallery", "models", "doctor"])
 def test_a_commands_help_imports_nothing_heavy(command: str) -> None:
     assert _loaded_after([command, "--help"]) == set()
 
@@ -66,7 +66,7 @@ def test_without_torch_the_line_to_install_it_is_printed(
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        pytest.param(["frobnicate"], 2, "No such command", id="unknown command"),
+        pytest.param(["frobnicate"], 2, "no command frobnicate", id="unknown command"),
         pytest.param(["images", "in.png", "out", "--direction", "A2C"], 2, "--direction", id="unknown direction"),
         pytest.param(["images", "in.png", "out", "--tile", "tiny"], 2, "--tile", id="unknown tile"),
         pytest.param(["images", "missing.png", "out"], 3, "missing.png", id="missing picture"),

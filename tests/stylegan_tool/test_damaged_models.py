@@ -11,7 +11,8 @@ from onnx import helper, numpy_helper
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import ComputeError, ModelError
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import TileOption
 from stylegan_tool.pixels import Image
 from stylegan_tool.session import Session

@@ -43,7 +43,7 @@ def small_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_demo_makes_pictures_a_sheet_and_a_film_with_sound(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--provider", "cpu"]) == 0
     out = in_folder / "out"
-    made = {path.name for path in out.iterdir()}
+    made = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     assert made == {"one.jpg", "two.jpg", "before_after.jpg", "clip.mp4", "demo.json"}
     with av.open(str(out / "clip.mp4")) as film:
         assert len(list(film.decode(video=0))) == 4
@@ -52,6 +52,11 @@ def test_demo_makes_pictures_a_sheet_and_a_film_with_sound(in_folder: Path, caps
     assert "photo -> vangogh (A2B), model vangogh (bundled), CPU" in said
     assert "2 pictures and a film in" in said
     assert str(Path("out") / "before_after.jpg") in said
+    assert main(["gallery", "out"]) == 0
+    page = (out / "gallery.html").read_text(encoding="utf-8")
+    assert page.count('class="work"') == 2
+    assert page.count('class="work film"') == 1
+    assert "photo → vangogh (A2B)" in page
 
 
 @pytest.mark.usefixtures("small_examples")

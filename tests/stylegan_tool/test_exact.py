@@ -14,7 +14,8 @@ from onnx import helper
 
 from stylegan_tool import exact, scratch
 from stylegan_tool.errors import ComputeError, MemoryShortError, ModelError
-from stylegan_tool.exact import ExactModel, Plan
+from stylegan_tool.exact import ExactModel
+from stylegan_tool.exact_plan import Plan, Planner
 from stylegan_tool.models import choose_model
 from stylegan_tool.normstats import Stage
 from stylegan_tool.pixels import to_image
@@ -36,7 +37,7 @@ def noise(height: int, width: int, seed: int = 0) -> Floats:
 
 
 def run(model: ExactModel, plan: Plan, batch: Floats) -> Floats:
-    y, x = model._whole(plan.height, plan.width)[model.cut.output]
+    y, x = model.planner._whole(plan.height, plan.width)[model.cut.output]
     result = np.full((1, 3, y.total, x.total), np.nan, np.float32)
 
     def write(rows: slice, columns: slice, piece: Floats) -> None:
@@ -88,7 +89,7 @@ def test_tiles_equal_the_untiled_picture(made: Callable, variant: str, data: st.
     side = data.draw(st.integers(40, 120))
     per_pixel = data.draw(st.sampled_from([1, 60, 10**6]))  # of memory: everything computed again, or stored
     batch = noise(height, width, data.draw(st.integers(0, 9)))
-    plan = model.plan(height, width, memory_bytes=height * width * per_pixel, side=side)
+    plan = model.planner.plan(height, width, memory_bytes=height * width * per_pixel, side=side)
     assert_equal_to(truth(batch), run(model, plan, batch))
 
 
@@ -105,7 +106,7 @@ def test_all_tiles_of_a_pass_are_of_one_shape(
     """A GPU's library looks for its algorithms anew for each shape; pictures come padded to the multiple."""
     model = made(variant)[0]
     multiple = model.session.info.size_multiple
-    plan = model.plan(height * multiple, width * multiple, memory_bytes=PLENTY, side=side)
+    plan = model.planner.plan(height * multiple, width * multiple, memory_bytes=PLENTY, side=side)
     for one in plan.passes:
         for spans in (one.rows, one.columns):
             assert len({span.stop - span.start for span in spans}) == 1
@@ -115,7 +116,7 @@ def test_all_tiles_of_a_pass_are_of_one_shape(
 def test_the_bundled_style(direction: str) -> None:
     path = choose_model("vangogh", direction=direction).path
     model, batch = ExactModel(Session(path, provider="cpu")), noise(300, 412)
-    plan = model.plan(300, 412, memory_bytes=PLENTY, side=128)
+    plan = model.planner.plan(300, 412, memory_bytes=PLENTY, side=128)
     assert plan.n_tiles >= 12
     assert_equal_to(truth_of(path)(batch), run(model, plan, batch))
 
@@ -132,7 +133,7 @@ def test_somebody_elses_full_size_network(tmp_path: Path) -> None:
         tmp_path / "full.onnx", n_blocks=9, ngf=64, upsampling="transposed", affine=True, weights=iter_tensors(weights)
     )
     model, batch = ExactModel(Session(path, provider="cpu")), noise(160, 200)
-    plan = model.plan(160, 200, memory_bytes=PLENTY, side=96)
+    plan = model.planner.plan(160, 200, memory_bytes=PLENTY, side=96)
     assert_equal_to(truth_of(path)(batch), run(model, plan, batch))
 
 
@@ -140,11 +141,11 @@ def iter_tensors(weights: dict[str, object]) -> list[Floats]:
     return [np.asarray(value.float().numpy()) for value in weights.values()]  # type: ignore[attr-defined]  # torch tensors
 
 
-def narrow_spans(missing: int) -> Callable[[ExactModel, Stage, int, int], tuple[Span, ...]]:
+def narrow_spans(missing: int) -> Callable[[Planner, Stage, int, int], tuple[Span, ...]]:
     """Cut into pieces of 40 with no more around them than the halo less `missing` steps of the stage's grid."""
 
-    def spans(model: ExactModel, stage: Stage, length: int, side: int) -> tuple[Span, ...]:
-        around = model.cut.halo(stage) - missing * model.cut.alignment(stage)
+    def spans(planner: Planner, stage: Stage, length: int, side: int) -> tuple[Span, ...]:
+        around = planner.cut.halo(stage) - missing * planner.cut.alignment(stage)
         starts = range(0, length, 40)
         stops = [min(start + 40, length) for start in starts]
         return tuple(
@@ -163,10 +164,10 @@ def test_the_halo_is_no_pixel_too_small_and_none_too_large(
 ) -> None:
     model, truth = made(variant)
     batch = noise(120, 160)
-    monkeypatch.setattr(ExactModel, "_spans", narrow_spans(0))
-    assert_equal_to(truth(batch), run(model, model.untiled(120, 160), batch))
-    monkeypatch.setattr(ExactModel, "_spans", narrow_spans(1))
-    plan = model.untiled(120, 160)
+    monkeypatch.setattr(Planner, "_spans", narrow_spans(0))
+    assert_equal_to(truth(batch), run(model, model.planner.untiled(120, 160), batch))
+    monkeypatch.setattr(Planner, "_spans", narrow_spans(1))
+    plan = model.planner.untiled(120, 160)
     with pytest.raises(UnknownReachError, match="does not hold what it should"):
         run(model, plan, batch)
     monkeypatch.setattr(Axis, "covers", lambda self, start, stop: True)
@@ -175,13 +176,13 @@ def test_the_halo_is_no_pixel_too_small_and_none_too_large(
 
 def test_less_memory_stores_less_and_computes_more(made: Callable) -> None:  # type: ignore[type-arg]
     model, _ = made("plain")
-    roomy = model.plan(400, 400, memory_bytes=PLENTY, side=200)
-    tight = model.plan(400, 400, memory_bytes=roomy.memory_bytes - 1, side=200)
+    roomy = model.planner.plan(400, 400, memory_bytes=PLENTY, side=200)
+    tight = model.planner.plan(400, 400, memory_bytes=roomy.memory_bytes - 1, side=200)
     assert tight.stored_bytes < roomy.stored_bytes
     assert tight.memory_bytes < roomy.memory_bytes
     assert tight.work > roomy.work
     # Two arrays at a quarter of the resolution are all that the residual blocks need.
-    least = min(plan.stored_bytes for plan in model._plans(400, 400, 64, 1))
+    least = min(plan.stored_bytes for plan in model.planner._plans(400, 400, 64, 1))
     array = 100 * 100 * 16 * 4
     assert least == 2 * array
 
@@ -203,7 +204,7 @@ def test_scratch_files_hold_what_memory_cannot_and_leave_nothing(
 
     monkeypatch.setattr(exact, "allocate", watched)
     batch = noise(240, 200)
-    plan = model.plan(240, 200, memory_bytes=1, side=64)
+    plan = model.planner.plan(240, 200, memory_bytes=1, side=64)
     assert plan.on_disk
     assert_equal_to(truth(batch), run(model, plan, batch))
     assert used
@@ -218,7 +219,7 @@ def test_a_full_disk_is_said_before_work(made: Callable, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
-    plan = model.plan(200, 200, memory_bytes=1, side=64)
+    plan = model.planner.plan(200, 200, memory_bytes=1, side=64)
     with pytest.raises(ComputeError, match="No space left on device") as caught:
         run(model, plan, noise(200, 200))
     assert "TMPDIR" in caught.value.hint
@@ -230,8 +231,8 @@ def test_a_constant_channel_becomes_exactly_its_bias(made: Callable) -> None:  #
         model, _ = made(variant)
         for value in (-1.0, -0.3, 0.7):
             batch = np.full((1, 3, 200, 240), value, np.float32)
-            whole = run(model, model.untiled(200, 240), batch)
-            tiled = run(model, model.plan(200, 240, memory_bytes=PLENTY, side=64), batch)
+            whole = run(model, model.planner.untiled(200, 240), batch)
+            tiled = run(model, model.planner.plan(200, 240, memory_bytes=PLENTY, side=64), batch)
             assert np.isfinite(whole).all()
             assert_equal_to(whole, tiled)
 
@@ -242,16 +243,16 @@ def test_letterboxes_and_fades_are_the_same_tiled(made: Callable) -> None:  # ty
     batch[:, :, :60] = batch[:, :, -60:] = -1
     faded = batch * np.float32(0.01) - np.float32(0.99)
     for frame in (batch, faded):
-        tiled = run(model, model.plan(240, 200, memory_bytes=PLENTY, side=64), frame)
+        tiled = run(model, model.planner.plan(240, 200, memory_bytes=PLENTY, side=64), frame)
         assert_equal_to(truth(frame), tiled)
 
 
 def test_the_order_in_which_tiles_end_changes_nothing(made: Callable, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[type-arg]
     model, _ = made("plain")
     batch = noise(200, 240)
-    plan = model.plan(200, 240, memory_bytes=PLENTY, side=64)
-    monkeypatch.setattr(exact, "cpu_threads", lambda: 4)
-    four = model.plan(200, 240, memory_bytes=PLENTY, side=64)
+    plan = model.planner.plan(200, 240, memory_bytes=PLENTY, side=64)
+    monkeypatch.setattr(model.planner, "_most_workers", 4)
+    four = model.planner.plan(200, 240, memory_bytes=PLENTY, side=64)
     assert four.workers == 4
     right, delay = Part.run, threading.Event()
 
@@ -274,7 +275,7 @@ def test_a_failing_tile_stops_the_rest(made: Callable, monkeypatch: pytest.Monke
         raise MemoryShortError("out of memory")
 
     monkeypatch.setattr(Part, "run", short)
-    plan = model.plan(200, 240, memory_bytes=PLENTY, side=64)
+    plan = model.planner.plan(200, 240, memory_bytes=PLENTY, side=64)
     with pytest.raises(MemoryShortError):
         run(model, plan, noise(200, 240))
     assert len(calls) <= 2 * plan.workers < plan.n_tiles
@@ -282,7 +283,7 @@ def test_a_failing_tile_stops_the_rest(made: Callable, monkeypatch: pytest.Monke
 
 def test_an_error_that_somebody_keeps_keeps_no_activations(made: Callable) -> None:  # type: ignore[type-arg]
     model, _ = made("plain")
-    plan = model.plan(200, 240, memory_bytes=PLENTY, side=64)
+    plan = model.planner.plan(200, 240, memory_bytes=PLENTY, side=64)
     arrays: list[weakref.ref[np.ndarray]] = []
     right = scratch.allocate
 
@@ -307,7 +308,7 @@ def test_an_error_that_somebody_keeps_keeps_no_activations(made: Callable) -> No
 def test_a_long_thin_picture_is_no_trouble(made: Callable) -> None:  # type: ignore[type-arg]
     model, truth = made("plain")
     batch = noise(16, 6000)
-    plan = model.plan(16, 6000, memory_bytes=PLENTY, side=64)
+    plan = model.planner.plan(16, 6000, memory_bytes=PLENTY, side=64)
     assert plan.n_tiles > 100
     assert_equal_to(truth(batch), run(model, plan, batch))
 

@@ -14,7 +14,7 @@ from stylegan_tool.demo_files import examples_folder
 from stylegan_tool.errors import OutputError, SgtError
 from stylegan_tool.flicker import Flicker, FlickerMeter, Triple, measure_motion
 from stylegan_tool.flicker_report import SIZE, check_report, describe, draw_plot, figures, report_paths, write_report
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from tests.films import write_film
 from tests.models import make_info, write_blur_model
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stylegan_tool.__main__ import main
 from stylegan_tool.adding import add_model
 from stylegan_tool.errors import ModelError, UsageError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.interface import RANGES, Stated
 from stylegan_tool.models import choose_model
 from stylegan_tool.options import TileOption

@@ -113,7 +113,7 @@ def test_half_precision_is_normalised_in_float(tmp_path: Path) -> None:
     def write(rows: slice, columns: slice, piece: NDArray[np.float32]) -> None:
         result[:, :, rows, columns] = piece
 
-    plan = model.plan(60, 50, memory_bytes=2**30, side=24)
+    plan = model.planner.plan(60, 50, memory_bytes=2**30, side=24)
     model.run(plan, lambda rows, columns: np.ascontiguousarray(batch[:, :, rows, columns]), write)
     half = batch.astype(np.float16).astype(np.float64)
     wanted = (half - half.mean((2, 3), keepdims=True)) / np.sqrt(half.var((2, 3), keepdims=True) + 1e-5)

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import MissingError
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.models import choose_model
 from stylegan_tool.openvino_engine import OpenVinoEngine
 from stylegan_tool.options import TileOption

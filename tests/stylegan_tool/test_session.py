@@ -11,9 +11,10 @@ from onnx import helper
 
 from stylegan_tool import session as session_module
 from stylegan_tool.errors import ComputeError, MissingError, ModelError, UsageError
+from stylegan_tool.ort_engine import available_providers, choose_provider, probe_provider, provider_problem
 from stylegan_tool.pixel_graph import PAINTED, SUM
 from stylegan_tool.providers import PROVIDERS
-from stylegan_tool.session import Session, choose_provider, probe_provider, read_model_info
+from stylegan_tool.session import Session, read_model_info
 from tests.models import RED, make_info, write_colour_model, write_graph
 
 NO_DRIVER = "no NVIDIA driver"
@@ -26,7 +27,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: NO_DRIVER)
+    monkeypatch.setattr("stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: NO_DRIVER)
 
 
 def _with_providers(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -63,7 +64,7 @@ def test_require_gpu_does_not_fall_back(model: Path, provider: str) -> None:
 
 
 def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
+    monkeypatch.setattr("stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: None)
     _with_providers(monkeypatch, "tensorrt", "cuda", "cpu")
     assert choose_provider("auto").name == "cuda"
     assert choose_provider("tensorrt").name == "tensorrt"
@@ -72,7 +73,7 @@ def test_auto_takes_the_gpu_that_is_there(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_gpu_that_the_runtime_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
+    monkeypatch.setattr("stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: None)
     _with_providers(monkeypatch, "cpu")
     choice = choose_provider("auto")
     assert choice.name == "cpu"
@@ -80,14 +81,14 @@ def test_a_gpu_that_the_runtime_cannot_use_is_said(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(
-    session_module.provider_problem("cuda") is None or "cuda" not in session_module.available_providers(),
+    provider_problem("cuda") is None or "cuda" not in available_providers(),
     reason="needs an ONNX Runtime that was built with CUDA on a machine without a GPU",
 )
 def test_a_provider_that_does_not_load_is_said(
     model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """ONNX Runtime goes on with the CPU by itself, after red lines that nobody should see."""
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
+    monkeypatch.setattr("stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: None)
     opened = Session(model, provider="cuda")
     assert opened.provider == "cpu"
     assert "CUDA did not load" in opened.note
@@ -105,7 +106,7 @@ def test_tensorrt_that_does_not_load_leaves_it_to_cuda(model: Path, monkeypatch:
         devices.append(device)
         return session
 
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: None)
+    monkeypatch.setattr("stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: None)
     _with_providers(monkeypatch, "tensorrt", "cuda", "cpu")
     monkeypatch.setattr("onnxruntime.InferenceSession", lambda *args, **options: loaded)
     monkeypatch.setattr(session_module, "BoundEngine", bind)
@@ -125,7 +126,9 @@ def test_a_numbered_device_that_is_not_there_is_said(model: Path) -> None:
 
 def test_a_number_beyond_the_last_gpu_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than a night on the CPU."""
-    monkeypatch.setattr(session_module, "gpu_driver_problem", lambda device_id=0: "only 2" if device_id > 1 else None)
+    monkeypatch.setattr(
+        "stylegan_tool.ort_engine.gpu_driver_problem", lambda device_id=0: "only 2" if device_id > 1 else None
+    )
     with pytest.raises(MissingError, match="--device-id 2: only 2"):
         Session(model, device_id=2)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stylegan_tool.demo_files import examples_folder
 from stylegan_tool.errors import UsageError
 from stylegan_tool.flicker import FlickerMeter
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.options import SteadyOption
 from stylegan_tool.pixels import Image
 from stylegan_tool.steady import SourceMotion, Steadier, choose_strength, flow_agrees

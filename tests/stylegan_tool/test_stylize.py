@@ -269,7 +269,7 @@ def test_a_films_frames_are_all_cut_alike(net: Session, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("tile", [OFF, TileOption("auto"), TileOption("fixed", 96)], ids=str)
 def test_a_films_frames_share_one_plan(net: Session, tile: TileOption) -> None:
     stylizer = Stylizer(net, tile)
-    assert stylizer._plan(128, 160) is stylizer._plan(128, 160)
+    assert stylizer._choice.plan(128, 160) is stylizer._choice.plan(128, 160)
 
 
 def test_too_small_tiles_are_a_usage_error(blur: Session) -> None:
@@ -337,9 +337,9 @@ def test_batches_are_what_memory_and_sense_allow(net: Session, monkeypatch: pyte
 def test_a_gpu_runs_untiled_what_fits_its_own_memory(net: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "on_gpu", True)
     stylizer = Stylizer(net, TileOption("auto"), memory_bytes=2**25)
-    assert stylizer._method(800, 1000) == "exact"
+    assert stylizer._choice.method(800, 1000) == "exact"
     monkeypatch.setattr(net, "device_bytes", 2**28)
-    assert stylizer._method(800, 1000) == "plain"
+    assert stylizer._choice.method(800, 1000) == "plain"
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
@@ -355,7 +355,7 @@ def test_nan_is_a_compute_error_that_names_model_and_picture(
     wrong[5, 5, 2] = np.iinfo(dtype).max
     for tile in (OFF, TileOption("auto"), TileOption("fixed", 32)):
         stylizer = Stylizer(session, tile)
-        with pytest.raises(ComputeError, match=r"^b\.png: nan\.onnx gave no finite numbers for 48x40") as caught:
+        with pytest.raises(ComputeError, match=r"^b\.png: nan\.onnx made values of 48x40 pixels that are no") as caught:
             stylizer.batch([right, wrong], names=["a.png", "b.png"])
         assert "--provider cpu" in caught.value.hint
         assert np.array_equal(stylizer(right), right)

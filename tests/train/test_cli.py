@@ -309,7 +309,7 @@ def test_after_a_damaged_state_the_one_before_it_is_gone_on_from(
     assert main([*RESUME, "--epochs", "1", "--dry-run"]) == 0
     capsys.readouterr()
     assert main(RESUME) == 0
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Cannot be read" in line]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "cannot read" in line]
     assert f"{path} (" in line
     assert f"{before}" in line
     assert read_plain(path)["epoch"] == 2

@@ -209,6 +209,22 @@ def test_a_run_from_before_there_was_validation_goes_on(tmp_path: Path) -> None:
     assert read_config(tmp_path / "config.json") == TrainConfig(name="x")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param('"ngf"', '"width"', "it has width", id="unknown"),
+        pytest.param('"ngf": 64,', "", "it lacks ngf", id="missing"),
+    ],
+)
+def test_a_config_of_another_version_says_how_to_go_on(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "my runs" / "config.json"
+    path.parent.mkdir()
+    path.write_text(TrainConfig().to_json().replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=f"of another version of this tool: {said}") as caught:
+        read_config(path)
+    assert caught.value.hint.endswith(f"sgt train NAME --init '{path.parent}'")
+
+
 def test_a_missing_config_says_what_to_name(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_config(tmp_path / "config.json")

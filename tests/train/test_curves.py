@@ -1,22 +1,24 @@
 """The curves of a run: which values are drawn, where, and that a person can tell them apart."""
 
-import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
+from stylegan_tool.run_stats import MOST_POINTS, Points, format_value, read_series, thin_out
 from stylegan_train import curves
-from stylegan_train.curves import draw_curves, read_series, write_curves
+from stylegan_train.curves import draw_curves, write_curves
 from tests.train.sets import TINY, train_until
 
 RUN = Path("runs/photo2vangogh-001")
 
 
-def _line(steps: int, **values: float) -> str:
-    return json.dumps({"epoch": 1, "step": steps, "steps": steps, "lr": 1e-4, **values})
+def _told(steps: int, **values: float) -> dict[str, float]:
+    return {"epoch": 1, "step": steps, "steps": steps, "lr": 1e-4, **values}
 
 
 def _pixels_of(picture: PilImage.Image, colour: tuple[int, int, int]) -> np.ndarray:
@@ -26,22 +28,22 @@ def _pixels_of(picture: PilImage.Image, colour: tuple[int, int, int]) -> np.ndar
 
 
 def test_values_are_placed_in_epochs() -> None:
-    series = read_series([_line(10, gan=0.5), _line(20, gan=0.25)], n_steps=20)
+    series = read_series([_told(10, gan=0.5), _told(20, gan=0.25)], n_steps=20)
     assert series == {"gan": [(0.5, 0.5), (1.0, 0.25)], "lr": [(0.5, 1e-4), (1.0, 1e-4)]}
 
 
 def test_what_a_killed_run_told_twice_counts_once() -> None:
-    validated = json.dumps({"epoch": 1, "step": 20, "steps": 20, "swd_mean": 3.0})
-    lines = [_line(10, gan=1), _line(20, gan=2), validated, _line(30, gan=3), '{"epoch": 1, "st']
-    lines += [_line(20, gan=4), validated, _line(30, gan=5)]
-    series = read_series(lines, n_steps=10)
+    validated = {"epoch": 1, "step": 20, "steps": 20, "swd_mean": 3.0}
+    told = [_told(10, gan=1), _told(20, gan=2), validated, _told(30, gan=3)]
+    told += [_told(20, gan=4), validated, _told(30, gan=5)]
+    series = read_series(told, n_steps=10)
     assert series["gan"] == [(1, 1), (2, 4), (3, 5)]
     assert series["swd_mean"] == [(2, 3.0)]
 
 
-@pytest.mark.parametrize("line", ["", "[]", "{}", "null", '{"steps": 3, "gan": NaN}', '{"steps": 3, "note": "x"}'])
-def test_lines_that_hold_no_number_are_left_out(line: str) -> None:
-    assert read_series([line], n_steps=1) == {}
+@pytest.mark.parametrize("values", [{}, {"steps": 3, "gan": math.nan}, {"steps": 3, "note": "x"}])
+def test_what_holds_no_number_is_left_out(values: dict[str, Any]) -> None:
+    assert read_series([values], n_steps=1) == {}
 
 
 def test_a_line_falls_from_left_to_right() -> None:
@@ -59,7 +61,7 @@ def test_a_line_falls_from_left_to_right() -> None:
 
 def test_each_kind_of_value_has_its_panel() -> None:
     heights = []
-    series: dict[str, curves.Points] = {}
+    series: dict[str, Points] = {}
     for name in ("gan", "cycle", "lr", "swd_mean"):
         series[name] = [(1.0, 0.5), (2.0, 0.4)]
         heights.append(draw_curves(series, title="run").height)
@@ -75,8 +77,8 @@ def test_a_first_peak_does_not_flatten_the_rest() -> None:
 
 def test_long_runs_are_averaged() -> None:
     noisy = [(float(x), float(x % 2)) for x in range(10_000)]
-    thin = curves._thin_out(noisy)
-    assert len(thin) <= curves.MOST_POINTS
+    thin = thin_out(noisy)
+    assert len(thin) <= MOST_POINTS
     assert all(abs(value - 0.5) < 0.05 for _, value in thin)
 
 
@@ -84,11 +86,11 @@ def test_long_runs_are_averaged() -> None:
     ("value", "text"), [(0.0, "0"), (0.25, "0.25"), (15.0, "15"), (5e-5, "5e-5"), (1.5e-4, "1.5e-4")]
 )
 def test_labels_are_short(value: float, text: str) -> None:
-    assert curves._label(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize("values", [{"gan": [(1.0, 0.0)]}, {"lr": [(0.1, 0.0), (0.2, 0.0)]}, {"gan": [(500.0, 1e9)]}])
-def test_extreme_values_are_drawn(values: dict[str, curves.Points]) -> None:
+def test_extreme_values_are_drawn(values: dict[str, Points]) -> None:
     assert draw_curves(values, title="x" * 200).width == curves.WIDTH
 
 

@@ -9,7 +9,9 @@ from PIL import Image as PilImage
 from PIL import ImageCms
 
 from stylegan_tool.errors import InputError, UsageError
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.pixels import Image
 from stylegan_train.config import PRESETS, Recipe, TrainConfig, read_recipe
 from stylegan_train.data import (
@@ -132,14 +134,14 @@ def test_a_missing_set_says_what_was_looked_for_where_and_how_to_lay_one_out(
     assert "vangogh2photo" in caught.value.what
     for side, domain in (("trainA", "photo"), ("trainB", "vangogh")):
         assert f"{place}/photo2vangogh/{side} (pictures of {domain})" in caught.value.hint
-    assert "--data DIR" in caught.value.hint
+    assert "--data FOLDER" in caught.value.hint
 
 
 def test_a_set_needs_pictures_on_both_sides(tmp_path: Path) -> None:
     make_set(tmp_path / "set", 1, 0)
     (tmp_path / "set" / "trainB").mkdir()
     (tmp_path / "set" / "trainB" / "notes.txt").write_text("none yet")
-    with pytest.raises(InputError, match=r"No pictures in .*trainB"):
+    with pytest.raises(InputError, match=r"no pictures in .*trainB"):
         open_data_set(tmp_path / "set", exchanged=False)
 
 
@@ -384,6 +386,12 @@ def test_a_truncated_jpeg_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:2000])
     with pytest.raises(InputError, match=r"a\.jpg"):
         load_image(tmp_path / "a.jpg")
+
+
+def test_a_picture_that_vanished_says_how_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*gone\.jpg: No such file") as caught:
+        load_image(tmp_path / "gone.jpg")
+    assert caught.value.hint.endswith("--resume")
 
 
 def test_the_middle_of_a_picture_is_its_sample() -> None:

@@ -141,7 +141,7 @@ def test_one_that_fails_ends_all_with_its_exit_code(capfd: pytest.CaptureFixture
 
 
 def test_one_that_is_killed_ends_all_and_is_named(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ComputeError, match=r"Process 1 of 2 was killed \(SIGKILL\)") as error:
+    with pytest.raises(ComputeError, match=r"process 1 of 2 was killed \(SIGKILL\)") as error:
         launch(2, _fail_alone, "killed")
     assert error.value.exit_code == 8
     assert capfd.readouterr().err == ""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stylegan_tool.errors import OutputError
+from stylegan_tool.run_stats import read_stats
 from stylegan_train.config import TrainConfig
 from stylegan_train.run_dir import make_run_dir
 
@@ -63,6 +64,14 @@ def test_stats_are_one_object_a_line(tmp_path: Path) -> None:
     run.append_stats({"step": 20, "gan": 1e-9 / 3})
     lines = (run.folder / "stats.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 10, "gan": 0.333333}, {"step": 20, "gan": 3.33333e-10}]
+
+
+@pytest.mark.parametrize("line", ["", "[]", "null", "words", '{"epoch": 1, "st'])
+def test_lines_that_are_no_object_are_passed_over(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "stats.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n{{"step": 3}}')
+    assert list(read_stats(path)) == [{"step": 1}, {"step": 2}]  # the last one may go on
+    assert list(read_stats(tmp_path / "none.jsonl")) == []
 
 
 def test_stats_are_cut_after_a_position(tmp_path: Path) -> None:

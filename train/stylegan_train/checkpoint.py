@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stylegan_tool.errors import InputError, ModelError
+from stylegan_tool.errors import InputError, ModelError, first_line
 from stylegan_train.config import TrainConfig
 from stylegan_train.networks import Generator
 
@@ -55,9 +55,8 @@ def read_plain(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise TypeError(f"it holds a {type(content).__name__}")
     except Exception as error:  # damaged pickles fail in every way that a program can
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"Cannot be read: {path} ({reason})",
+            f"cannot read {path}: {getattr(error, 'strerror', None) or first_line(error)}",
             hint="Name a run folder that `sgt train` made and that has finished its first epoch.",
         ) from error
     return content
@@ -79,7 +78,7 @@ def load_generator(state: dict[str, Any], config: TrainConfig) -> Generator:
         generator.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise ModelError(
-            f"The checkpoint does not fit a generator of {config.ngf} filters and {config.n_blocks} blocks",
-            hint="The run's config.json and its checkpoint are of different runs; export another run.",
+            f"the checkpoint does not fit a generator of {config.ngf} filters and {config.n_blocks} blocks",
+            hint="Its run's config.json is another run's or was changed: put the right one back, or name another run.",
         ) from error
     return generator.eval()

@@ -1,9 +1,10 @@
 """`sgt train`: options -> config -> loop."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +12,7 @@ from stylegan_tool.__main__ import exit_code
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
 from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import format_duration, say
+from stylegan_train import options
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
 from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
 from stylegan_train.run_dir import RunDir, UnwrittenRun, make_run_dir
@@ -46,8 +48,70 @@ class Prepared:
     stored: TrainConfig | None = None
 
 
-_NETWORKS = "Networks"
-_TRAINING = "Training"
+def train(
+    ctx: typer.Context,
+    name: options.Name,
+    preset: options.Preset = "reference",
+    data: options.Data = None,
+    epochs: options.Epochs = None,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
+    skip_bad: options.SkipBad = False,
+    decay_from: options.DecayFrom = None,
+    lr: options.LearningRate = None,
+    betas: options.Betas = None,
+    batch_size: options.BatchSize = None,
+    pool_size: options.PoolSize = None,
+    average: options.Average = None,
+    seed: options.Seed = None,
+    load_size: options.LoadSize = None,
+    crop_size: options.CropSize = None,
+    augment: options.Augment = None,
+    workers: options.Workers = None,
+    init: options.Init = None,
+    n_blocks: options.Blocks = None,
+    ngf: options.GeneratorFilters = None,
+    antialias: options.Antialias = None,
+    clamp: options.Clamp = None,
+    lambda_cycle: options.LambdaCycle = None,
+    lambda_identity: options.LambdaIdentity = None,
+    lambda_stable: options.LambdaStable = None,
+    validate_every: options.ValidateEvery = None,
+    metric: options.Metric = None,
+    precision: options.Precision = None,
+    compile_: options.Compile = None,
+    devices: options.Devices = 1,
+) -> None:
+    """Learn a style from two folders of unpaired pictures.
+
+    sgt train photo2vangogh                   # the paper's settings, for a GPU
+    sgt train photo2vangogh --preset compact  # a small network, without a GPU
+    sgt train photo2vangogh --resume          # go on where it stopped
+
+    Every run is a folder of its own, runs/RECIPE-NNN. Values in brackets are the reference preset's.
+    """
+    overrides = _read_overrides(ctx.params)
+    _start(Request(name, data, preset, overrides, resume=resume, skip_bad=skip_bad, dry_run=dry_run), devices)
+
+
+def _read_overrides(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of TrainConfig that were typed: name -> value.
+
+    Raises:
+        UsageError: a value cannot be read.
+    """
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    fields -= {field.name for field in dataclasses.fields(Request)}
+    given = {name.removesuffix("_"): value for name, value in typed.items() if value is not None}
+    overrides = {name: value for name, value in given.items() if name in fields}
+    if "betas" in overrides:
+        overrides["betas"] = _parse_betas(overrides["betas"])
+    if "load_size" in overrides:
+        overrides |= _parse_load_sizes(overrides["load_size"])
+    if "augment" in overrides:
+        parts = overrides["augment"].split(",")
+        overrides["augment"] = tuple(part for part in parts if part not in ("", "none"))
+    return overrides
 
 
 def _parse_betas(text: str) -> tuple[float, float]:
@@ -73,168 +137,15 @@ def _parse_load_size(text: str) -> tuple[int, int]:
         ) from error
 
 
-def train(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="RECIPE", help="A recipe (photo2vangogh), a folder's name, or a run folder."),
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The data set, or the folder that holds it. [./datasets]"),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option(metavar="reference|compact|tiny", help="compact is what a CPU can train and run.")
-    ] = "reference",
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs in all; with --resume, a finished run may get more. [200]")
-    ] = None,
-    decay_from: Annotated[
-        int | None,
-        typer.Option(help="Epoch from which the learning rate falls to 0. [half of --epochs; with --resume as it was]"),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of that name.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable pictures out.")] = False,
-    n_blocks: Annotated[int | None, typer.Option(rich_help_panel=_NETWORKS, help="Residual blocks. [9]")] = None,
-    ngf: Annotated[int | None, typer.Option(rich_help_panel=_NETWORKS, help="Generator filters. [64]")] = None,
-    lr: Annotated[float | None, typer.Option(rich_help_panel=_TRAINING, help="Learning rate. [2e-4]")] = None,
-    betas: Annotated[
-        str | None, typer.Option(rich_help_panel=_TRAINING, metavar="B1,B2", help="Adam's betas. [0.5,0.999]")
-    ] = None,
-    lambda_cycle: Annotated[
-        float | None, typer.Option(rich_help_panel=_TRAINING, help="Weight of the cycle loss. [10]")
-    ] = None,
-    lambda_identity: Annotated[
-        float | None, typer.Option(rich_help_panel=_TRAINING, help="Weight of the identity loss. [5]")
-    ] = None,
-    lambda_stable: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=_TRAINING,
-            help="Weight of G(W(x) + noise) = W(G(x)), small warps W, from --decay-from on. [0]",
-        ),
-    ] = None,
-    antialias: Annotated[
-        bool | None,
-        typer.Option(
-            "--antialias/--no-antialias",
-            rich_help_panel=_NETWORKS,
-            help="Blur before strides, interpolate when upsampling. [no]",
-        ),
-    ] = None,
-    clamp: Annotated[
-        bool | None,
-        typer.Option(
-            "--clamp/--no-clamp",
-            rich_help_panel=_NETWORKS,
-            help="Keep normalised values within 5 standard deviations, against black drops in dark places. [no]",
-        ),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_NETWORKS,
-            metavar="RUN|STYLE|ONNX",
-            help="Start with the networks of a run, or the generators of a style that ships or of an exported file.",
-        ),
-    ] = None,
-    load_size: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_TRAINING,
-            metavar="PX|LOW-HIGH[,B]",
-            help="Pictures are scaled to this shorter side, or to one drawn from a range; B's after a comma. [286]",
-        ),
-    ] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_TRAINING, metavar="LIST", help="Any of flip,scale,colour, or none. [flip]"),
-    ] = None,
-    average: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=_TRAINING, help="Keep the generators' running mean, such as 0.999. [0]"),
-    ] = None,
-    crop_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pixels. [256]")] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Pictures a step. [1]")] = None,
-    pool_size: Annotated[
-        int | None, typer.Option(rich_help_panel=_TRAINING, help="History of fakes, in pictures. [50]")
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_TRAINING, metavar="fp32|bf16|fp16|auto", help="auto: bf16 where fast. [fp32]"),
-    ] = None,
-    compile_: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile/--no-compile",
-            rich_help_panel=_TRAINING,
-            help="torch.compile: minutes to begin with, worth it on a GPU. [no]",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=_TRAINING, help="Threads that read pictures; 0: none of their own. [2]"),
-    ] = None,
-    validate_every: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=_TRAINING, metavar="EPOCHS", help="Compare with testA and testB; 0: never. [5]"),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_TRAINING, metavar="mean|a2b|b2a", help="What chooses the best checkpoint. [mean]"
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(rich_help_panel=_TRAINING, help="Of everything drawn. [0]")] = None,
-    devices: Annotated[
-        int, typer.Option(rich_help_panel=_TRAINING, help="GPUs (or, without any, processes) that share each batch.")
-    ] = 1,
-) -> None:
-    """Learn a style from two folders of unpaired pictures.
-
-    sgt train photo2vangogh                     pictures in datasets/vangogh2photo, the paper's settings
-
-    sgt train photo2vangogh --preset compact    a small network that a CPU can train
-
-    sgt train photo2vangogh --resume            go on where it stopped
-
-    Every run is a folder of its own, runs/RECIPE-NNN. Values in brackets are the reference preset's.
-    """
-    given = {
-        "epochs": epochs,
-        "decay_from": decay_from,
-        "n_blocks": n_blocks,
-        "ngf": ngf,
-        "lr": lr,
-        "betas": None if betas is None else _parse_betas(betas),
-        "lambda_cycle": lambda_cycle,
-        "lambda_identity": lambda_identity,
-        "lambda_stable": lambda_stable,
-        "antialias": antialias,
-        "clamp": clamp,
-        "init": init,
-        **({} if load_size is None else _parse_load_sizes(load_size)),
-        "augment": None if augment is None else tuple(part for part in augment.split(",") if part not in ("", "none")),
-        "average": average,
-        "crop_size": crop_size,
-        "batch_size": batch_size,
-        "pool_size": pool_size,
-        "precision": precision,
-        "compile": compile_,
-        "workers": workers,
-        "validate_every": validate_every,
-        "metric": metric,
-        "seed": seed,
-    }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    request = Request(name, data, preset, overrides, resume=resume, skip_bad=skip_bad, dry_run=dry_run)
+def _start(request: Request, devices: int) -> None:
+    """Train in this process, as one of torchrun's, or in as many as there are `devices`."""
     if devices < 1:
-        raise UsageError(f"--devices {devices} is out of range", hint="Use 1 or more.")
+        raise UsageError(f"--devices {devices} is out of range", hint="Type --devices 1 or more, or leave it out.")
     if is_launched():
         if devices > 1:
             raise UsageError("--devices starts processes of its own", hint="Leave it out under torchrun.")
         _train_joined(request)
-    elif devices == 1 or dry_run:
+    elif devices == 1 or request.dry_run:
         _train_request(request, ALONE, devices)
     else:
         from stylegan_train.distributed import launch

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from stylegan_tool.errors import InputError, UsageError
+from stylegan_tool.errors import InputError, UsageError, typed
 
 # What may be drawn anew each time that a picture is shown; what each does: `data.random_crop`.
 AUGMENTATIONS = ("flip", "scale", "colour")
@@ -22,6 +22,11 @@ AUGMENTATIONS = ("flip", "scale", "colour")
 METRICS = ("mean", "a2b", "b2a")
 # Fields that a config.json may lack: a run that was started before they were there goes on with their defaults.
 _LATER_FIELDS = {"validate_every", "metric"}
+_WHICH_RUN = "Name a run folder that `sgt train` made, such as runs/photo2vangogh-001."
+
+
+class _OtherVersionError(Exception):
+    """A config.json has other fields than this version's runs."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +126,15 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "TrainConfig":
-        """Return the config that `to_json` wrote; other fields are a ValueError."""
+        """Return the config that `to_json` wrote; ValueError or TypeError for all else."""
         fields: dict[str, Any] = json.loads(text)
         if not isinstance(fields, dict):
             raise TypeError("it is no JSON object")
         names = {field.name for field in dataclasses.fields(cls)}
         if unknown := fields.keys() - names:
-            raise ValueError(f"unknown fields {sorted(unknown)}")
+            raise _OtherVersionError(f"it has {', '.join(sorted(unknown))}, which this version does not know")
         if missing := names - fields.keys() - _LATER_FIELDS:
-            raise ValueError(f"missing fields {sorted(missing)}")
+            raise _OtherVersionError(f"it lacks {', '.join(sorted(missing))}, which this version needs")
         for name in ("load_size", "load_size_b", "augment", "betas"):
             if fields[name] is not None:
                 fields[name] = tuple(fields[name])
@@ -217,13 +222,21 @@ def read_config(path: Path) -> TrainConfig:
     """Read a run's config.json.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: it is missing, damaged, or another version's.
     """
     try:
         return TrainConfig.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, UsageError) as error:
-        reason = error.what if isinstance(error, UsageError) else error
+    except _OtherVersionError as error:
         raise InputError(
-            f"The run's config cannot be read: {path} ({reason})",
-            hint="Name a run folder that `sgt train` made, such as runs/photo2vangogh-001.",
+            f"{path} is of another version of this tool: {error}",
+            hint="Go on with the version that made it, or begin a new run with its weights: "
+            f"sgt train NAME --init {typed(path.parent)}",
         ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}", hint=_WHICH_RUN) from error
+    except UsageError as error:
+        raise InputError(
+            f"{path} holds what cannot be trained: {error.what}", hint="Put the run's own config.json back."
+        ) from error
+    except (ValueError, TypeError, LookupError) as error:
+        raise InputError(f"{path} is damaged: {error}", hint="Put the run's own config.json back.") from error

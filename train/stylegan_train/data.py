@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 
-from stylegan_tool.errors import InputError, SgtError, UsageError
-from stylegan_tool.image_files import check_readable, find_pictures, read_picture
+from stylegan_tool.errors import InputError, SgtError, UsageError, typed
+from stylegan_tool.image_files.naming import find_pictures
+from stylegan_tool.image_files.reading import check_readable, read_picture
 from stylegan_tool.pixels import Batch, Image, in_8_bits, to_batch
 from stylegan_tool.progress import Progress
 from stylegan_train.config import Recipe, TrainConfig
@@ -77,17 +78,17 @@ def locate_data_set(recipe: Recipe, data: Path | None) -> tuple[Path, bool]:
     if len(found) > 1:
         names = " and ".join(str(folder) for folder, _ in found)
         raise UsageError(
-            f"Two data sets fit {recipe.name}: {names}",
-            hint=f"Say which one: sgt train {recipe.name} --data {found[0][0]}",
+            f"two data sets fit {recipe.name}: {names}",
+            hint=f"Say which one: sgt train {recipe.name} --data {typed(found[0][0])}",
         )
     if not found:
         wanted = ", ".join([*recipe.folders, *recipe.exchanged_folders])
         raise InputError(
-            f"No data set for {recipe.name}: looked in {place}{os.sep} for a folder {wanted}"
+            f"no data set for {recipe.name}: looked in {place}{os.sep} for a folder {wanted}"
             + (f", and for trainA and trainB in {place} itself" if data is not None else ""),
             hint=f"Lay one out as {place / recipe.folders[0]}/trainA (pictures of {recipe.domain_a}) and "
             f"{place / recipe.folders[0]}/trainB (pictures of {recipe.domain_b}), testA and testB beside "
-            "them if you like, or say where it is with --data DIR.",
+            "them if you like, or say where it is: --data FOLDER",
         )
     return found[0]
 
@@ -106,7 +107,8 @@ def open_data_set(folder: Path, *, exchanged: bool) -> DataSet:
             pictures = tuple(find_pictures(place)) if place.is_dir() else ()
             if part == "train" and not pictures:
                 raise InputError(
-                    f"No pictures in {place}", hint="Put JPEG, PNG, WebP or TIFF files there, or see --data."
+                    f"no pictures in {place}",
+                    hint="Put JPEG, PNG, WebP or TIFF files there, or say where they are: --data FOLDER",
                 )
             sides[f"{part}_{ours}"] = pictures
     return DataSet(folder, exchanged, **sides)
@@ -138,7 +140,13 @@ def _decode_plain(path: Path) -> Image | None:
 
     The pixels are those of `read_picture`; colour profiles, CMYK and whatever is no JPEG are left to it.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="Put it back, or look at its disk, then type the same command with --resume",
+        ) from error
     whole_jpeg = content.startswith(b"\xff\xd8\xff") and content.endswith(b"\xff\xd9")
     if not whole_jpeg or b"ICC_PROFILE" in content or b"Adobe\x00" in content[:4096]:
         return None

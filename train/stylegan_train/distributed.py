@@ -107,8 +107,8 @@ def _exchange() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise LostError(
-            f"Another process of the run is gone ({str(error).partition(chr(10))[0]})",
-            hint="Why is said above, or by its own machine. What was saved last is kept: go on with --resume.",
+            f"another process of the run is gone ({str(error).partition(chr(10))[0]})",
+            hint="Why is said above, or on its own machine. What was saved last is kept: type the same with --resume",
         ) from error
 
 
@@ -124,8 +124,8 @@ def joined() -> Iterator[Team]:
         rank, size, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"WORLD_SIZE says that this is one of several processes, but {error} is not there",
-            hint="Start them with torchrun or with sgt train --devices N, or unset WORLD_SIZE.",
+            f"WORLD_SIZE says that this is one of several processes, but {error} is missing or no number",
+            hint="Start them with torchrun or with `sgt train --devices N`; for one process alone: unset WORLD_SIZE",
         ) from error
     team = Team(rank, size, local_rank)
     try:
@@ -174,7 +174,7 @@ def check_gpus(n_processes: int) -> None:
     if n_processes > n_gpus:
         raise UsageError(
             f"{n_processes} processes need as many GPUs, but this machine has {n_gpus}",
-            hint=f"Start {n_gpus}: sgt train --devices {n_gpus}, or torchrun --nproc-per-node {n_gpus}.",
+            hint=f"Start as many as there are: --devices {n_gpus}, or for torchrun --nproc-per-node {n_gpus}",
         )
 
 
@@ -261,7 +261,7 @@ def launch(n_processes: int, work: Callable[..., int], *args: object) -> None:
         if interrupts or error.exit_code == -signal.SIGINT:
             raise KeyboardInterrupt from error
         raise ComputeError(
-            f"Process {error.error_index} of {n_processes} was killed ({error.signal_name})",
+            f"process {error.error_index} of {n_processes} was killed ({error.signal_name})",
             hint="SIGKILL is mostly the system's, for want of memory: use a smaller --batch-size or fewer --devices.",
         ) from error
     finally:

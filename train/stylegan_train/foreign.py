@@ -28,6 +28,7 @@ _KEY = re.compile(r"(?P<prefix>.*?)model\.(?P<layer>\d+)\.(?P<rest>.+)")
 _IN_BLOCK = re.compile(r"(?:conv_block|block)\.(\d+)\.(?:conv\.)?(.+)")
 # Of InstanceNorms in files of 2018; at that time, too, results were made with each picture's own statistics.
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_WHAT_IS_READ = "Name a generator of CycleGAN, CUT or FastCUT. docs/other_models.md says which networks are read."
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ def recognise(state: State) -> tuple[Traits, State]:
     assert first is not None  # they are in `convolutions`
     assert last is not None
     if not blocks or len(down) != len(up) or not down or first.shape[1:] != (3, 7, 7) or last.shape[2:] != (7, 7):
-        raise ModelError("it has other layers than a CycleGAN generator of residual blocks for RGB pictures")
+        raise ModelError(
+            "it has other layers than a CycleGAN generator of residual blocks for RGB pictures", hint=_WHAT_IS_READ
+        )
     order = [convolutions[0], *down, *blocks, *up, convolutions[-1]]
     renamed = _rename(layers, order, blocks)
     blurs = {i for i, layer in layers.items() if "filt" in layer.tensors}
@@ -175,12 +178,18 @@ def _read_layers(state: State) -> dict[int, _Layer]:
 
 def _refuse_others(state: State, layers: dict[int, _Layer], convolutions: list[int]) -> None:
     if any("model." in name for name in state):
-        raise ModelError("it is a U-Net generator, as pix2pix trains it, and no CycleGAN generator of residual blocks")
+        raise ModelError(
+            "it is a U-Net generator, as pix2pix trains it, and no CycleGAN generator of residual blocks",
+            hint=_WHAT_IS_READ,
+        )
     kernels = {tuple(weight.shape[2:]) for i in convolutions if (weight := layers[i].weight) is not None}
     if convolutions and kernels == {(4, 4)}:
-        raise ModelError("it is a discriminator, which judges pictures and makes none: take the generator beside it")
+        raise ModelError(
+            "it is a discriminator, which judges pictures and makes none",
+            hint="Name the generator, mostly beside it: latest_net_G_A.pth, or netG_A2B.pth.",
+        )
     if len(convolutions) < 4:
-        raise ModelError("its layers are not those of a CycleGAN generator")
+        raise ModelError("its layers are not those of a CycleGAN generator", hint=_WHAT_IS_READ)
 
 
 def _doubling(layers: dict[int, _Layer], up: list[int], blurs: set[int]) -> Doubling:
@@ -386,7 +395,9 @@ def build_foreign(state: State, *, bgr: bool = False) -> tuple[ForeignGenerator,
         generator.load_state_dict({name: value.float() for name, value in renamed.items()}, strict=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise ModelError(f"its weights do not fit a generator of {traits.describe()}: {' '.join(lines)}") from error
+        raise ModelError(
+            f"its weights do not fit a generator of {traits.describe()}: {' '.join(lines)}", hint=_WHAT_IS_READ
+        ) from error
     for module in generator.modules():
         if isinstance(module, _Blur):
             module.settle()

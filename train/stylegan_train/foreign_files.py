@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from stylegan_tool.errors import InputError, ModelError
+from stylegan_tool.errors import InputError, ModelError, typed
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
 
@@ -29,7 +29,7 @@ def read_foreign(path: Path) -> dict[str, Any]:
             begin = file.read(512)
     except OSError as error:
         raise InputError(
-            f"Cannot be read: {path} ({error.strerror or error})", hint="Name a checkpoint file."
+            f"cannot read {path}: {error.strerror or error}", hint="Name a checkpoint file, such as latest_net_G_A.pth."
         ) from error
     _refuse_by_content(path, begin)
     try:
@@ -46,24 +46,27 @@ def read_foreign(path: Path) -> dict[str, Any]:
         raise _explain(path, begin, error) from error
     if not isinstance(content, dict):
         raise InputError(
-            f"No checkpoint: {path} holds a {type(content).__name__}", hint="Name a file of a network's weights."
+            f"{path} is no checkpoint: it holds a {type(content).__name__}",
+            hint="Name a file of a network's weights, such as latest_net_G_A.pth.",
         )
     return content
 
 
 def _refuse_by_content(path: Path, begin: bytes) -> None:
     if not begin:
-        raise InputError(f"The file is empty: {path}", hint="Download or copy it again.")
+        raise InputError(f"{path} is empty", hint="Download or copy it again.")
     if begin.lstrip()[:1] == b"<":
         raise InputError(
-            f"A web page, and no checkpoint: {path}", hint="The download went wrong; fetch the file itself again."
+            f"{path} is a web page, and no checkpoint", hint="The download went wrong: fetch the file itself again."
         )
     if begin.startswith(b"version https://git-lfs"):
-        raise InputError(f"Only a pointer to the file: {path}", hint="Fetch what it points to: git lfs pull")
+        raise InputError(
+            f"{path} is only a pointer to the file", hint="Fetch what it points to, in its folder: git lfs pull"
+        )
     if path.suffix == ".onnx":
         raise ModelError(
-            f"An ONNX model, which needs no import: {path}",
-            hint=f"Use it as it is (--model {path}), or keep it: sgt models add {path}",
+            f"{path} is an ONNX model, which needs no import",
+            hint=f"Use it as it is (--model {typed(path)}), or keep it: sgt models add {typed(path)}",
         )
 
 
@@ -71,7 +74,7 @@ def _explain(path: Path, begin: bytes, error: Exception) -> InputError | ModelEr
     text = str(error)
     if "TorchScript" in text:
         return ModelError(
-            f"A TorchScript archive, which is a program: {path}",
+            f"{path} is a TorchScript archive, which is a program",
             hint="In the project that made it, save the weights alone: torch.save(network.state_dict(), FILE)",
         )
     is_pickle = begin.startswith((b"PK", b"\x80"))  # a zip with one inside, or a bare one
@@ -79,9 +82,9 @@ def _explain(path: Path, begin: bytes, error: Exception) -> InputError | ModelEr
         named = _CODE.search(text)
         what = f" (it asks for {named[1]})" if named is not None else ""
         return ModelError(
-            f"Could be read only by running code that the file holds{what}, which is never done: {path}",
+            f"{path} can be read only by running code that it holds{what}, which is never done",
             hint="If you trust it: load it in the project that made it, and save the weights alone: "
             "torch.save(network.state_dict(), FILE)",
         )
     reason = text.splitlines()[0] if is_pickle and text else f"{path.suffix or 'no'} file that torch cannot read"
-    return InputError(f"Damaged, or no checkpoint: {path} ({reason})", hint="Download or copy it again.")
+    return InputError(f"{path} is damaged, or no checkpoint: {reason}", hint="Download or copy it again.")

@@ -56,7 +56,8 @@ def _import_library() -> ModuleType:
         ) from error
     except RuntimeError as error:  # from torchvision, which it imports, where that was built for another torch
         raise MissingError(
-            f"torch-fidelity does not load: {error}", hint="Install the torchvision that was built for this torch."
+            f"torch-fidelity does not load: {error}",
+            hint="Install a torchvision that was built for this torch: pip install --upgrade torch torchvision",
         ) from error
     module: ModuleType = torch_fidelity
     return module

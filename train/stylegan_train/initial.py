@@ -73,18 +73,21 @@ def start_from(trainer: Trainer, config: TrainConfig) -> str:
     except SgtError as error:
         raise ModelError(
             f"--init {config.init}: {error.what}",
-            hint="Name a run that has a checkpoint, a style (`sgt models list`), or an .onnx that sgt exported.",
+            hint="Name a run that has finished an epoch, an .onnx that sgt exported, or a style: --init vangogh",
         ) from error
     try:
         trainer.start_from(states.get("gen_ab"), states.get("gen_ba"))
     except RuntimeError as error:
         raise ModelError(
             f"--init {config.init} does not fit a generator of {config.ngf} filters and {config.n_blocks} blocks",
-            hint="Give --ngf and --n-blocks (or --preset) as they were there: sgt models info, or config.json.",
+            hint="Give --ngf and --n-blocks (or --preset) as they were there: see config.json or `sgt models info`.",
         ) from error
     known: list[str] = [name for name in ("gen_ab", "gen_ba") if name in states]
     if not known:
-        raise ModelError(f"--init {config.init} does not say its direction", hint="Name an .onnx that sgt exported.")
+        raise ModelError(
+            f"--init {config.init} does not say its direction",
+            hint="Name an .onnx that sgt exported, or a style: --init vangogh",
+        )
     for name in ("disc_a", "disc_b"):
         discriminator = getattr(trainer.networks, name)
         if _fits(states.get(name, {}), discriminator.state_dict()):  # of another size, they had better start anew

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_tool.errors import ComputeError, InputError
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.errors import ComputeError, InputError, first_line
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.pixels import to_batch, to_image
 from stylegan_tool.progress import Progress, format_duration
 from stylegan_train.board import Board
@@ -91,8 +92,8 @@ class Loop:
             self.means = defaultdict(list, state.get("means", {}))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"The training state does not fit the run: {path} ({str(error).partition(chr(10))[0]})",
-                hint="Its config.json was changed, or the state is another run's. Start a new run.",
+                f"{path} does not fit its run ({first_line(error)})",
+                hint="Its config.json was changed, or the state is another run's: put it back, or start anew.",
             ) from error
 
     def save(self) -> None:
@@ -105,8 +106,8 @@ class Loop:
         if not all(param.isfinite().all() for param in networks.parameters()):
             steps = self.epoch * self.batches.n_steps + self.step
             raise ComputeError(
-                f"A weight is not a number after {steps} steps; training of {self.run.folder} stopped",
-                hint="The last saved state is kept. Start again with a lower --lr, or --precision fp32.",
+                f"a weight is no number any more (NaN) after {steps} steps; training of {self.run.folder} stopped",
+                hint="What was saved last is kept. Start again with a lower rate (--lr 1e-4), or with --precision fp32",
             )
         gen_ab, gen_ba = self.trainer.generators()
         generators = {"gen_ab": gen_ab.state_dict(), "gen_ba": gen_ba.state_dict()}
@@ -236,9 +237,9 @@ class Loop:
         broken = [name for name, value in terms.items() if not math.isfinite(value)]
         if broken:
             raise ComputeError(
-                f"The loss {' and '.join(broken)} is not a number at step {self.step} of epoch "
+                f"the loss {' and '.join(broken)} is not a number (NaN) at step {self.step} of epoch "
                 f"{self.epoch + 1}; training of {self.run.folder} stopped",
-                hint="The last saved state is kept. Start again with a lower --lr, or --precision fp32.",
+                hint="What was saved last is kept. Start again with a lower rate (--lr 1e-4), or with --precision fp32",
             )
 
     def _record(self, terms: dict[str, float]) -> None:

@@ -22,8 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stylegan_tool.errors import OutputError
+from stylegan_tool.errors import OutputError, what_to_do
 from stylegan_tool.models import list_runs, run_number
+from stylegan_tool.run_stats import read_stats
+from stylegan_tool.whole_files import write_whole
 from stylegan_train.config import TrainConfig, read_config
 
 VALIDATED = "swd_mean"  # of the values in stats.jsonl, one that validations alone have
@@ -81,10 +83,8 @@ class RunDir:
         return read_config(self.config_path)
 
     def write_config(self, config: TrainConfig) -> None:
-        """Write config.json, whole or not at all."""
-        part = self.config_path.with_name(".config.json.part")
-        part.write_text(config.to_json(), encoding="utf-8")
-        part.replace(self.config_path)
+        """Write config.json, whole or not at all; OutputError if that fails."""
+        write_whole(self.config_path, config.to_json().encode(), overwrite=True)
 
     def log(self, line: str) -> None:
         """Say a line and keep it in log.txt with the time."""
@@ -100,19 +100,14 @@ class RunDir:
 
     def has_validation(self, epoch: int) -> bool:
         """Whether stats.jsonl has what validation measured after `epoch` (1-based)."""
-        if not self.stats_path.is_file():
-            return False
-        with self.stats_path.open(encoding="utf-8", errors="replace") as file:
-            return any(_is_validation(line, epoch) for line in file)
+        return any(values.get("epoch") == epoch and VALIDATED in values for values in read_stats(self.stats_path))
 
     def cut_stats(self, epoch: int, step: int) -> None:
         """Leave out of stats.jsonl what came after `step` steps of 0-based `epoch`, and an unfinished line."""
-        if not self.stats_path.is_file():
-            return
-        part = self.stats_path.with_name(".stats.jsonl.part")
-        with self.stats_path.open(encoding="utf-8", errors="replace") as old, part.open("w", encoding="utf-8") as new:
-            new.writelines(line for line in old if _is_stats_until(line, epoch, step))
-        part.replace(self.stats_path)
+        if self.stats_path.is_file():
+            kept = [values for values in read_stats(self.stats_path) if _is_until(values, epoch, step)]
+            lines = "".join(json.dumps(values) + "\n" for values in kept)
+            write_whole(self.stats_path, lines.encode(), overwrite=True)
 
 
 class UnwrittenRun(RunDir):
@@ -131,19 +126,10 @@ class UnwrittenRun(RunDir):
         """Cut nothing."""
 
 
-def _is_stats_until(line: str, epoch: int, step: int) -> bool:
+def _is_until(values: dict[str, Any], epoch: int, step: int) -> bool:
     try:
-        values = json.loads(line)
-        return line.endswith("\n") and (values["epoch"] - 1, values["step"]) <= (epoch, step)
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _is_validation(line: str, epoch: int) -> bool:
-    try:
-        values = json.loads(line)
-        return line.endswith("\n") and values["epoch"] == epoch and VALIDATED in values
-    except (ValueError, KeyError, TypeError):
+        return (values["epoch"] - 1, values["step"]) <= (epoch, step)
+    except (KeyError, TypeError):  # damaged, or of somebody else
         return False
 
 
@@ -162,7 +148,7 @@ def make_run_dir(runs: Path, config: TrainConfig, say: Callable[[str], None]) ->
         run.write_config(config)
     except OSError as error:
         raise OutputError(
-            f"The run folder cannot be made under {runs} ({error.strerror or error})",
-            hint="Start in a folder that you may write to, or free some disk space.",
+            f"cannot make a run folder in {runs}: {error.strerror or error}",
+            hint=what_to_do(error.errno, runs.absolute().parent),
         ) from error
     return run

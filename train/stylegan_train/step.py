@@ -45,7 +45,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         UsageError: fp16 without a GPU, where it is slower than fp32.
     """
     if precision == "fp16" and device.type != "cuda":
-        raise UsageError("--precision fp16 needs an NVIDIA GPU", hint="Use --precision auto.")
+        raise UsageError(
+            "--precision fp16 needs an NVIDIA GPU", hint="Leave it out, or let it be chosen: --precision auto"
+        )
     if precision == "auto":
         if device.type == "cuda":
             fast = torch.cuda.is_bf16_supported(including_emulation=False)

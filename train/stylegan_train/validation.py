@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_tool.errors import InputError
+from stylegan_tool.errors import InputError, typed
 from stylegan_tool.pixels import to_batch, to_image
 from stylegan_tool.progress import format_duration
 from stylegan_tool.swd import level_distances, sample_patches, to_square
@@ -148,7 +148,7 @@ def _read_best(path: Path) -> dict[str, float]:
     try:
         return {name: float(content[name]) for name in ("epoch", "swd_a2b", "swd_b2a", "swd_mean")}
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"No best checkpoint of `sgt train`: {path}", hint="Remove it.") from error
+        raise InputError(f"{path} is no best checkpoint of `sgt train`", hint=f"Delete it: rm {typed(path)}") from error
 
 
 def _spread(paths: tuple[Path, ...], n: int) -> tuple[Path, ...]:

@@ -30,8 +30,8 @@ from stylegan_tool.cluster.workers import (
 )
 from stylegan_tool.errors import InputError, MissingError, OutputError, SgtError
 from stylegan_tool.film.convert import plan_encoding, plan_window
+from stylegan_tool.film.look import look_at
 from stylegan_tool.film.shots import FilmPlan
-from stylegan_tool.film.source import look_at
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import plan_jobs
 from stylegan_tool.options import Blend, FilmOptions, TileOption

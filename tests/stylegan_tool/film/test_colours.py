@@ -11,7 +11,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stylegan_tool.errors import InputError
-from stylegan_tool.film.colours import FrameMaker, ImageReader, colours_of
+from stylegan_tool.film.colours import colours_of
+from stylegan_tool.film.frame_maker import FrameMaker
+from stylegan_tool.film.image_reader import ImageReader
 from stylegan_tool.film.plan import FULL, LIMITED, Colours, Encoding
 
 FILMS = Path(__file__).parents[3].parent / "shared/data/videos"

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError
 from stylegan_tool.film.convert import check_target, convert_film
+from stylegan_tool.film.look import FilmInfo, look_at, read_film_info
 from stylegan_tool.film.making import Together
-from stylegan_tool.film.source import FilmInfo, look_at, read_film_info
-from stylegan_tool.image_files import Picture, write_picture
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import (

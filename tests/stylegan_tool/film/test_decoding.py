@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from stylegan_tool.film.colours import ImageReader
 from stylegan_tool.film.decoding import decoder_for
+from stylegan_tool.film.image_reader import ImageReader
 
 
 def make(path: Path, encoder: str, pixel_format: str) -> None:

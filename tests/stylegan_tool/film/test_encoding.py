@@ -7,8 +7,11 @@ import av
 import pytest
 
 from stylegan_tool.errors import MissingError, OutputError, UsageError
-from stylegan_tool.film import encoding as module
-from stylegan_tool.film.encoding import CODECS, Facts, Light, choose_encoding, light_of, list_encoders
+from stylegan_tool.film import encoders
+from stylegan_tool.film import encoding as encoding_module
+from stylegan_tool.film.encoders import list_encoders
+from stylegan_tool.film.encoding import CODECS, choose_encoding
+from stylegan_tool.film.facts import Facts, Light, light_of
 from stylegan_tool.film.plan import FULL, Colours
 
 FILMS = Path(__file__).parents[3].parent / "shared/data/videos"
@@ -175,13 +178,13 @@ def test_pixels_that_are_not_square_are_kept_or_refused(name: str, codec: str) -
 
 
 def test_a_missing_encoder_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "has_encoder", lambda name: False)
+    monkeypatch.setattr(encoding_module, "has_encoder", lambda name: False)
     with pytest.raises(MissingError, match="libx264"):
         choose("a.mp4")
 
 
 def test_hardware_where_it_works_and_software_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_opens", lambda name, pixel_format: (name, pixel_format) == ("hevc_qsv", "p010le"))
+    monkeypatch.setattr(encoders, "_opens", lambda name, pixel_format: (name, pixel_format) == ("hevc_qsv", "p010le"))
     deep = replace(FACTS, bits=10)
     encoding, notes = choose_encoding(deep, Path("a.mp4"), hardware=True)
     assert (encoding.encoder, encoding.pixel_format, encoding.is_deep) == ("hevc_qsv", "p010le", True)

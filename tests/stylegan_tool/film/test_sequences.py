@@ -12,9 +12,12 @@ import pytest
 
 from stylegan_tool.errors import OutputError
 from stylegan_tool.film.convert import convert_film
-from stylegan_tool.film.source import INTERLACED, list_sequence
+from stylegan_tool.film.look import INTERLACED
+from stylegan_tool.film.naming import list_sequence
 from stylegan_tool.film.store import SegmentStore, kept_folder
-from stylegan_tool.image_files import Picture, Plane, read_picture, write_picture
+from stylegan_tool.image_files.picture import Picture, Plane
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image
 from tests.films import SECOND, decode, grey, identity, make_film, noise_images, times_s, write_film
@@ -75,7 +78,7 @@ def test_padding_in_a_pattern_is_part_of_the_name(tmp_path: Path) -> None:
 
 def test_two_numbers_in_a_name_are_refused_before_any_work(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", [grey(60)] * 2)
-    with pytest.raises(OutputError, match="which of the two"):
+    with pytest.raises(OutputError, match="more than one place"):
         convert_film(source, tmp_path / "%d_%d.png", identity)
 
 

@@ -14,8 +14,8 @@ from stylegan_tool.film import making, shots
 from stylegan_tool.film.convert import FilmReport, convert_film
 from stylegan_tool.film.making import Together
 from stylegan_tool.film.plan import Segment
+from stylegan_tool.film.reader import Place
 from stylegan_tool.film.shots import FilmPlan, Stretch, find_stretches, make_stretch
-from stylegan_tool.film.source import Place
 from stylegan_tool.film.store import Kept, SegmentRun, SegmentStore, kept_folder
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.pixels import Image

@@ -421,6 +421,7 @@ def test_damaged_sound_is_counted_where_it_is_decoded(tmp_path: Path) -> None:
     report = convert(source, tmp_path / "out.webm")
     assert report.frames == 30
     assert "damaged places in the sound of in.mkv: 2" in report.notes
+    assert report.repaired == 2
     assert lateness_s(tmp_path / "out.webm", 1.5, 2.9) == pytest.approx(0, abs=0.0012)
 
 
@@ -453,6 +454,7 @@ def test_unreadable_places_do_not_end_the_film(tmp_path: Path, monkeypatch: pyte
     report = convert(source, tmp_path / "out.mp4")
     assert report.frames == 30
     assert "damaged places in the sound of in.mkv: 2" in report.notes
+    assert report.repaired == 2
     assert lateness_s(tmp_path / "out.mp4", 2, 2.9) == pytest.approx(0, abs=0.0012)
 
 

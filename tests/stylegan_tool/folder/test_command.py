@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.session import Session
 from tests.models import RED, make_info, write_blur_model, write_colour_model, write_nan_model
 
@@ -78,8 +78,6 @@ def test_killed_and_typed_again_it_makes_the_same(place: Path, whole: dict[str, 
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from stylegan_tool import image_files
-from stylegan_tool.folder import manifest
 from stylegan_tool.__main__ import main
 owner, name, number, after = {"write": (os, "fsync", 5, False), "line": (os, "write", 4, False),
     "half a line": (os, "write", 4, True), "name": (os, "link", 5, False), "named": (os, "link", 5, True)}[sys.argv[1]]
@@ -214,7 +212,7 @@ def test_a_full_disk_ends_the_run_with_one_message(place: Path, whole: dict[str,
 def test_a_read_only_folder_is_refused_at_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "out").mkdir(mode=0o555)
     assert main(command()) == 5
-    assert "out is not writable" in capsys.readouterr().err
+    assert "you may not write in out" in capsys.readouterr().err
 
 
 def test_a_blended_picture_is_another_result(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +249,7 @@ def test_what_becomes_no_number_is_named_and_the_others_are_made(
     assert main(command()) == 6
     said = capsys.readouterr().err
     name = str(Path("photos", "2", "05.png"))
-    assert f"failed: {name}: A2B.onnx gave no finite numbers for 32x20 pixels" in said
+    assert f"failed: {name}: A2B.onnx made values of 32x20 pixels that are no finite numbers (NaN)" in said
     assert len(snapshot(place / "out")) == N_PICTURES - 1
     assert (read_picture(place / "out" / "0" / "06.png").image == source[6]).all()
 

@@ -12,9 +12,12 @@ from PIL import Image as PilImage
 
 from stylegan_tool.errors import ComputeError, InputError, OutputError, UsageError
 from stylegan_tool.folder.making import Making, PlaceLostError, Result, already_done, run_jobs
-from stylegan_tool.folder.manifest import Manifest, hash_file
+from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
-from stylegan_tool.image_files import Picture, read_picture, write_picture
+from stylegan_tool.hashes import hash_file
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 from stylegan_tool.options import Blend
 from stylegan_tool.pixels import Image
 
@@ -279,7 +282,7 @@ def test_a_folder_that_vanishes_ends_the_run_and_is_not_made_again(tree: Path, t
 
 def test_a_folder_that_cannot_be_made_ends_the_run(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(PlaceLostError, match="cannot be made"):
+    with pytest.raises(PlaceLostError, match="cannot make the folder"):
         run(plan_jobs(tree, tmp_path / "out"), Making(invert), tmp_path / "file" / "out")
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan_tool.errors import OutputError
-from stylegan_tool.folder.manifest import FileState, Manifest, Record, hash_bytes, hash_file
+from stylegan_tool.folder.manifest import FileState, Manifest, Record
+from stylegan_tool.hashes import hash_bytes, hash_file
 
 
 def write(path: Path, content: bytes) -> FileState:
@@ -44,11 +45,15 @@ def test_any_other_line_is_no_record(line: bytes) -> None:
 def test_what_is_added_is_found_by_the_next_run(tmp_path: Path) -> None:
     record = make_record(tmp_path / "out")
     with Manifest(tmp_path / "out") as manifest:
-        manifest.add(record, {"model": "abc"})
+        manifest.add(record, {"model": "abc"}, {"style": "vangogh"})
         assert manifest.find("x.jpg", tmp_path / "out" / "x.jpg") == record
     again = Manifest(tmp_path / "out")
     assert again.find("x.jpg", tmp_path / "out" / "x.jpg") == record
     assert again.find("y.jpg", tmp_path / "out" / "x.jpg") is None
+    assert again.outputs() == ["x.jpg"]
+    assert again.newest("x.jpg") == record
+    assert again.explain("m") == {"model": "abc", "about": {"style": "vangogh"}}
+    assert again.explain("n") == {}
 
 
 def test_what_a_record_was_made_with_is_written_once(tmp_path: Path) -> None:

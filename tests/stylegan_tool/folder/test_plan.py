@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 
 from stylegan_tool.errors import InputError, OutputError, SgtError, UsageError
-from stylegan_tool.folder.manifest import FileState, Manifest, Record, hash_file
+from stylegan_tool.folder.manifest import FileState, Manifest, Record
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
 from stylegan_tool.folder.shard import Shard
+from stylegan_tool.hashes import hash_file
 
 
 @pytest.fixture

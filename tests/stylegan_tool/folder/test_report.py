@@ -57,6 +57,7 @@ def test_every_file_is_listed_in_order(tmp_path: Path) -> None:
             "output": str(Path("out/2.png")),
             "status": "failed",
             "error": "out of memory",
+            "hint": "x",
             "seconds": 0.5,
         },
         {"input": str(Path("in/3.png")), "output": str(Path("out/3.png")), "status": "not reached"},
@@ -104,7 +105,7 @@ def test_only_reports_are_replaced_unasked(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="there already"):
             check_report(path, overwrite=False)
         check_report(path, overwrite=True)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match=r"no such folder for the report|you may not write"):
         check_report(tmp_path / "missing" / "r.json", overwrite=True)
     with pytest.raises(OutputError, match="there already"):
         check_report(tmp_path, overwrite=True)

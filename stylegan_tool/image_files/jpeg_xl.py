@@ -32,7 +32,7 @@ def require_plugin(what: str) -> None:
         import pillow_jxl  # noqa: F401  # registers itself
     except ImportError as error:
         raise MissingError(
-            f"{what}: JPEG XL needs {INSTALL}", hint=f"Type {INSTALL}, then the command again."
+            f"{what}: JPEG XL needs {INSTALL}", hint=f"Install it, then type the same command: {INSTALL}"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Make docs/styles.jpg, docs/styles_back.jpg and docs/before_after.jpg: the bundled styles, both ways.
 
-    python examples/style_sheet.py docs
+    python docs/style_sheet.py docs
 
 styles.jpg has a row for each photograph: as it is, and as each painter would have it; before_after.jpg is three of
 those rows. styles_back.jpg has a row for each painter: paintings that training has not seen, each with the photograph
@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image as PilImage
 
 from stylegan_tool.demo_files import examples_folder
-from stylegan_tool.image_files import read_picture
+from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.models import bundled_styles, choose_model
 from stylegan_tool.options import TileOption
 from stylegan_tool.session import Session
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     rows: list[list[Any]] = []
     for style in styles:
         backward = open_style(style, "B2A")
-        paintings = sorted((Path(__file__).parent / "paintings").glob(f"{style}_*.jpg"))
+        paintings = sorted((examples_folder() / "paintings").glob(f"{style}_*.jpg"))
         rows.append([])
         for painting in paintings:
             image = read_picture(painting).image
@@ -71,5 +71,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python examples/style_sheet.py FOLDER")
+        sys.exit("usage: python docs/style_sheet.py FOLDER")
     main(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """Make the pictures and the table of docs/film.md from the example clip and the bundled style.
 
-    python examples/film_pictures.py docs/film
+    python docs/film_pictures.py docs/film
 
 side_by_side.jpg shows a part of one frame: the source, stylised by itself, and steady. time_slice.jpg shows one row
 of pixels of all frames, one below the other, so that time runs down: what moves with the picture draws clean lines,
@@ -77,5 +77,5 @@ def main(folder: Path, n_frames: int = 72) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python examples/film_pictures.py FOLDER")
+        sys.exit("usage: python docs/film_pictures.py FOLDER")
     main(Path(sys.argv[1]))

@@ -9,8 +9,10 @@ from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.errors import InputError, MissingError
-from stylegan_tool.image_files import Picture, read_picture, write_picture
-from stylegan_tool.jpeg_xl import read_size
+from stylegan_tool.image_files.jpeg_xl import read_size
+from stylegan_tool.image_files.picture import Picture
+from stylegan_tool.image_files.reading import read_picture
+from stylegan_tool.image_files.writing import write_picture
 
 
 def pack(*fields: tuple[int, int]) -> bytes:

@@ -1,6 +1,6 @@
 """Make examples/clip.mp4: three seconds of a slow pan and zoom over one large photograph, with a soft tone.
 
-    python examples/make_clip.py LARGE_PICTURE examples/clip.mp4
+    python docs/make_clip.py LARGE_PICTURE examples/clip.mp4
 
 The camera path is known exactly, so the clip also serves to measure flicker. Each frame is drawn four times too
 large with Lanczos, at positions between pixels, and averaged down: no jitter and no aliasing that shimmers.
@@ -97,5 +97,5 @@ def main(source: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: python examples/make_clip.py LARGE_PICTURE examples/clip.mp4")
+        sys.exit("usage: python docs/make_clip.py LARGE_PICTURE examples/clip.mp4")
     main(Path(sys.argv[1]), Path(sys.argv[2]))
