@@ -58,7 +58,8 @@ WORDS = {
     "path": "FILE", "file": "FILE", "part": "FILE", "model": "MODEL", "origin": "FILE", "current": "FOLDER",
     "record": "FILE", "text": "TEXT", "target": "TARGET", "source": "SOURCE", "out": "FOLDER", "place": "FOLDER",
     "parent": "FOLDER", "runs": "FOLDER", "label": "MODEL", "error": "REASON", "strerror": "REASON", "what": "MESSAGE",
-    "why": "REASON", "problem": "REASON", "hint": "HINT", "name": "NAME", "where": "MODEL", "there": "FILE",
+    "why": "REASON", "problem": "REASON", "hint": "As for MESSAGE alone.", "name": "NAME", "where": "MODEL",
+    "there": "FILE",
     "foreign": "KIND", "in_the_way": "FILE, ...", "bad": "N", "SUFFIXES": "SUFFIX, ...", "least": "N", "smallest": "N",
     "format_bytes": "SIZE", "len": "N", "node": "MACHINE", "url": "URL", "URL": "URL", "names": "FILE and FILE",
     "models_folder": "FOLDER", "scratch_folder": "FOLDER", "beside": "FILE", "__version__": "VERSION",
@@ -67,6 +68,35 @@ WORDS = {
     "max(SIDES[0], 2 * self.least_side)": "N", "_kinds": "KIND, ...", "kinds": "KIND, ...",
     "what_to_do": "As the reason says: make room, name a place where you may write, or choose a shorter name.",
     "first_line": "REASON", "filename": "FILE", "differs": "OPTION was OLD, now NEW; ...",
+    # Lists, and what one of their members is.
+    "known": "NAME", "PRESETS": "PRESET", "CODECS": "CODEC", "METRICS": "METRIC", "OFFICIAL": "NAME",
+    "installed": "NAME",
+    "AUGMENTATIONS": "AUGMENTATION", "CONTAINERS": "SUFFIX", "PICTURES": "SUFFIX", "keys": "NAME", "good": "CODEC",
+    "directions": "DIRECTION", "options": "OPTION, ...", "list_streams": "SOUND, ...", "shared": "FILE",
+    "broken": "NAME",
+    "unknown": "NAME", "others": "NAME", "one": "NAME", "missing": "NAME", "missing[0]": "FILE",
+    "_NAMES[codec]": "CODEC",
+    # Numbers.
+    "frames": "N", "arrived": "N", "n_bytes": "N", "here": "N", "repaired": "N", "changed": "N", "fewest": "N",
+    "lowest": "N", "longest": "N", "halo": "N", "tile": "N", "number": "N", "end_s": "END", "start_s": "START",
+    "length_s": "LENGTH", "device_id": "N",
+    "session.label": "PROVIDER", "ran_on": "PROVIDER", "LABELS": "PROVIDER",
+    "asked": "CODEC", "example_value": "VALUE", "shape_text": "SHAPE", "cause": "REASON", "named": "NAME",
+    "place / recipe.folders[0]": "FOLDER", "path / recipe.folders[0]": "FOLDER",
+    # A command line that cannot be, and the help of the command that was typed.
+    "command_path": "sgt COMMAND", "shlex.join([*near, *rest])": "...", "' or '.join(error.possibilities)": "--OPTION",
+    "lacking": "ARGUMENT, ...", "example(command)": "sgt COMMAND ...",
+    "_typed(param, args)": "OPTION VALUE", "spell": "OPTION VALUE",
+    "param.help": "what it is for, and what it takes.", "usage": "Usage: sgt COMMAND ARGUMENT ... [OPTIONS]",
+    "wrong": "REASON",
+    # What somebody else says.
+    "error.hint": "As for MESSAGE alone.",
+    "'; '.join(diagnosis.faults)": "ONNX Runtime cannot run a convolution on the CPU, or NAME and NAME are both "
+    "installed and overwrite each other",
+    "remedy": "pip uninstall -y NAME ... && pip install --force-reinstall stylegan-tool",
+    "error.what.replace('sgt import', 'turning it into an .onnx')": "MESSAGE",
+    "fsdecode": "FILE", "first": "TYPE SHAPE", "kind": "TYPE SHAPE", "dtype": "TYPE", "little": "NEW.tif",
+    "numbered[before]": "FILE", "numbered[after]": "FILE", "found[0]": "N", "found[0][0]": "FOLDER",
 }  # fmt: skip
 
 _SENTENCES = frozenset(
@@ -274,7 +304,7 @@ def _word(node: ast.expr) -> str:
         case ast.Attribute(attr="name" | "value" | "suffix", value=inner):
             return "SUFFIX" if node.attr == "suffix" else _word(inner)
         case ast.Attribute(attr=attribute):
-            return WORDS.get(attribute, _capitals(attribute))
+            return WORDS.get(attribute.strip("_"), _capitals(attribute))
         case ast.Name(id=name):
             return WORDS.get(name, _capitals(name))
         case ast.Call(func=ast.Attribute(attr="join"), args=[inner]):

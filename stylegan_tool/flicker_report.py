@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 
 from stylegan_tool.errors import OutputError, UsageError, typed
 from stylegan_tool.flicker import Flicker, Triple
-from stylegan_tool.whole_files import write_whole
+from stylegan_tool.whole_files import check_reach, write_whole
 
 SCHEMA = 1
 LONGEST_NAME = 200  # bytes; file systems take 255, and a name for the unfinished file is longer
@@ -50,6 +50,7 @@ def check_report(name: Path, *, overwrite: bool) -> None:
     folder = paths[0].parent
     if len(os.fsencode(paths[0].name)) > LONGEST_NAME:
         raise OutputError(f"the report's name is too long: {name}", hint="Give --report a shorter name.")
+    check_reach(paths[0])
     if not folder.is_dir():
         raise OutputError(f"no such folder for the report: {folder}", hint=f"Make it: mkdir -p {typed(folder)}")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -269,7 +269,7 @@ class StyleModel:
     def _steady_frames(
         self, frames: Iterable[NDArray[Depth]], steadier: Steadier, shown: Blend
     ) -> Iterator[NDArray[Depth]]:
-        first = ""
+        first = None
         for number, frame in enumerate(frames, 1):
             # A copy: who reads films likes to write the next frame to the same place.
             picture = _checked(frame).copy()
@@ -277,7 +277,8 @@ class StyleModel:
             first = first or kind
             if kind != first:
                 raise UsageError(
-                    f"frame {number} is {kind}, the first was {first}", hint="Scale the frames of a film to one size."
+                    f"frame {number} is {kind}, and frame 1 is {first}",
+                    hint="Scale the frames of a film to one size, and give them one type.",
                 )
             with self._lock:
                 made = self._stylizer(picture, name=f"frame {number}")
@@ -309,7 +310,7 @@ class StyleModel:
         """
         source, target, shown = Path(source), Path(target), _blend(strength, keep_colour, compare)
         if source.is_dir():
-            raise UsageError(f"{source} is a folder", hint="That is for stylize_folder.")
+            raise UsageError(f"{source} is a folder", hint="For folders there is stylize_folder.")
         jobs = plan_jobs(source, target)
         refuse_existing(jobs, None, overwrite=overwrite)
         making = self._making(shown, None, overwrite=overwrite)
@@ -347,17 +348,19 @@ class StyleModel:
         """
         source, target, shown = Path(source), Path(target), _blend(strength, keep_colour, compare)
         if not source.is_dir():
-            hint = "That is for stylize_file." if source.is_file() else "Check the name."
-            raise InputError(f"no such folder: {source}", hint=hint)
+            if source.is_file():
+                raise InputError(f"{source} is no folder", hint="For one picture there is stylize_file.")
+            raise InputError(f"no such folder: {source}", hint="Check the name.")
         jobs = plan_jobs(source, target)
         with Manifest(target) as manifest:
             replaceable = refuse_existing(jobs, manifest, overwrite=overwrite)
             making = self._making(shown, manifest, replaceable=replaceable, overwrite=overwrite)
             report = FolderReport(tuple(self._do(jobs, making, target, on_picture)))
-        if report.failed:
+        if report.failed and report.failed[0].error is not None:
             raise FolderError(
                 f"{len(report.failed)} of {len(jobs)} pictures failed; the others are in {target}",
-                hint=f"The first: {report.failed[0].error}",
+                hint="Repair those that this error's report.failed names, and call it again. "
+                f"The first: {report.failed[0].error.what}.",
                 report=report,
             )
         return report
@@ -555,13 +558,11 @@ def _check_one_of(value: str, known: Sequence[str], name: str) -> None:
         raise UsageError(f"{name}={value!r} is not known", hint=f"Known: {', '.join(known)}.")
 
 
-_WHAT_TO_DO = {
-    "gray": "Grey: numpy.dstack([image] * 3).",
-    "alpha": "Leave the alpha out: image[:, :, :3].",
-    "planes": "Put the channels last: numpy.moveaxis(image, 0, -1).",
-    "float": "From 0 to 1: (image * 255).round().astype(numpy.uint8).",
-    "other": "A file: stylize_file. A Pillow picture: numpy.asarray(picture.convert('RGB')).",
-}
+_FROM_GREY = "Make RGB of grey: numpy.dstack([image] * 3)."
+_WITHOUT_ALPHA = "Leave the alpha out: image[:, :, :3]."
+_CHANNELS_LAST = "Put the channels last: numpy.moveaxis(image, 0, -1)."
+_FROM_FLOAT = "Make whole numbers of 0 to 1: (image * 255).round().astype(numpy.uint8)."
+_FROM_OTHERS = "Take stylize_file for a file; a Pillow picture becomes one by numpy.asarray(picture.convert('RGB'))."
 
 
 def _checked(image: Any) -> Image:
@@ -571,20 +572,20 @@ def _checked(image: Any) -> Image:
         UsageError: it is none; the hint says how to make one of it.
     """
     if not isinstance(image, np.ndarray):
-        raise _no_picture(type(image).__name__, "other")
+        raise _no_picture(type(image).__name__, _FROM_OTHERS)
     what = f"{image.dtype} {image.shape}"
     if image.ndim == 2:
-        raise _no_picture(what, "gray")
+        raise _no_picture(what, _FROM_GREY)
     if image.ndim == 3 and image.shape[2] == 4:
-        raise _no_picture(what, "alpha")
+        raise _no_picture(what, _WITHOUT_ALPHA)
     if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
-        raise _no_picture(what, "planes")
+        raise _no_picture(what, _CHANNELS_LAST)
     if image.dtype.kind == "f":
-        raise _no_picture(what, "float")
+        raise _no_picture(what, _FROM_FLOAT)
     if image.dtype not in HALF or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise _no_picture(what, "other")
+        raise _no_picture(what, _FROM_OTHERS)
     return cast("Image", np.ascontiguousarray(image))
 
 
-def _no_picture(what: str, way: str) -> UsageError:
-    return UsageError(f"a picture is uint8 or uint16 (H,W,3), RGB, not {what}", hint=_WHAT_TO_DO[way])
+def _no_picture(what: str, hint: str) -> UsageError:
+    return UsageError(f"a picture is uint8 or uint16 (H,W,3), RGB, not {what}", hint=hint)

@@ -27,6 +27,7 @@ _KIB = 1024
 # Enough to know pictures and films when one sees them; what can be read is decided by their content, elsewhere.
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jxl", ".heic"})
 _FILMS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mts"})
+PAGE = "gallery.html"  # what sgt gallery calls it where nothing else is asked for
 _KEPT = ".sgt"  # ends the name of a folder in which an unfinished film is kept
 
 
@@ -103,7 +104,7 @@ class Place:
 
 def next_steps(place: Place) -> list[Step]:
     """Return what can be done there, what was begun first; never nothing."""
-    found = (_go_on, _train_on, _export, _stylize, _train, _repeat)
+    found = (_go_on, _train_on, _export, _stylize, _train, _repeat, _show)
     steps = list(islice((step for look in found for step in look(place)), MOST_STEPS))
     return steps or [Step("a first look: the style that ships, on pictures and a film that ship", "sgt demo")]
 
@@ -183,10 +184,24 @@ def _train(place: Place) -> Iterator[Step]:
 def _repeat(place: Place) -> Iterator[Step]:
     """Folders of results: typed again, their command does what is new there."""
     for folder in place.folders:
-        for manifest in sorted(folder.glob(".sgt-manifest*.jsonl"))[:1]:
+        for manifest in _manifests(folder)[:1]:
             told = [line for line in _lines(manifest, 64 * _KIB) if '"command"' in line]
             if told and (command := _command(_parse_json(told[-1]), place)):
                 yield Step(f"{place.show(folder)} holds results; again, for what is new or was left undone", command)
+
+
+def _show(place: Place) -> Iterator[Step]:
+    """The first folder of results that has no page yet."""
+    for folder in (*place.folders, place.folder):
+        if _manifests(folder) and not (folder / PAGE).exists():
+            what = "the results here" if folder == place.folder else f"the results in {place.show(folder)}"
+            yield Step(f"see {what} beside their sources, on one page", f"sgt gallery {place.show(folder)}")
+            return
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """Return the files in which a folder of results remembers how each was made."""
+    return sorted(folder.glob(".sgt-manifest*.jsonl"))
 
 
 def _list(folder: Path) -> list[Path]:
@@ -205,7 +220,7 @@ def _has_pictures(folder: Path) -> bool:
 
 def _is_ours(folder: Path) -> bool:
     """Whether it holds results, runs or a data set."""
-    return folder.name == "runs" or _is_data_set(folder) or any(folder.glob(".sgt-manifest*.jsonl"))
+    return folder.name == "runs" or _is_data_set(folder) or bool(_manifests(folder))
 
 
 def _is_plain(name: str) -> bool:

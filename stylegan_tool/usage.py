@@ -42,26 +42,35 @@ def refuse_command(ctx: typer.Context, args: Sequence[str], known: Sequence[str]
     if name in known or name.startswith("-"):
         return
     near = difflib.get_close_matches(name, known, n=1)
-    meant = f"Type: {ctx.command_path} {shlex.join([*near, *rest])}   " if near else ""
-    raise UsageError(f"{ctx.command_path} has no command {name}", hint=f"{meant}(help: {ctx.command_path} -h)")
+    command_path = ctx.command_path
+    meant = f"Type: {command_path} {shlex.join([*near, *rest])}   (all commands: {command_path} -h)"
+    all_commands = f"See which there are: {command_path} -h"
+    raise UsageError(f"{command_path} has no command {name}", hint=meant if near else all_commands)
 
 
-def _explain(error: Any, command: Any, path: str, args: Sequence[str]) -> UsageError:
-    param, option, all_options = getattr(error, "param", None), getattr(error, "option_name", ""), f"(help: {path} -h)"
+def _explain(error: Any, command: Any, command_path: str, args: Sequence[str]) -> UsageError:
+    param, option = getattr(error, "param", None), getattr(error, "option_name", "")
     wrong = error.message.strip().removeprefix("Value error, ").rstrip(".")
+    wrong = wrong[:1].lower() + wrong[1:]
     if hasattr(error, "possibilities"):
-        near = f"Did you mean {' or '.join(error.possibilities)}?   " if error.possibilities else ""
-        return UsageError(f"{path} has no option {option}", hint=near + all_options)
+        meant = f"Did you mean {' or '.join(error.possibilities)}? All options: {command_path} -h"
+        all_options = f"See which there are: {command_path} -h"
+        return UsageError(f"{command_path} has no option {option}", hint=meant if error.possibilities else all_options)
     if option:
         param = next(one for one in command.params if option in (*one.opts, *one.secondary_opts))
-        what = f"{path}: {option} {'takes no value' if param.is_flag else 'lacks its value'}"
+        what = f"{command_path}: {option} {'takes no value' if param.is_flag else 'lacks its value'}"
     elif param is None:  # a word too many
-        return UsageError(f"{path}: {wrong}", hint=f"{usage(command, path)}   (names with spaces need quotes)")
+        return UsageError(
+            f"{command_path}: {wrong}",
+            hint=f"Put names that have spaces in quotes. {usage(command, command_path)}",
+        )
     elif hasattr(error, "param_type"):
         lacking = ", ".join(spell(one) for one in _missing(command, param))
-        return UsageError(f"{path} lacks {lacking}", hint=f"For example: {example(command)}   {all_options}")
+        return UsageError(
+            f"{command_path} lacks {lacking}", hint=f"For example: {example(command)}   (help: {command_path} -h)"
+        )
     else:
-        what = f"{path} cannot take {_typed(param, args)} ({wrong})"
+        what = f"{command_path} cannot take {_typed(param, args)} ({wrong})"
     return UsageError(what, hint=f"{spell(param)}: {param.help}")
 
 

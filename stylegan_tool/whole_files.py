@@ -57,6 +57,22 @@ def write_whole(
             temporary.unlink()
 
 
+def check_reach(path: Path) -> None:
+    """Refuse a place to write to of which the system does not even say whether something is there.
+
+    Raises:
+        OutputError: its folder may not be entered, or no name can be like that.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}", hint=what_to_do(error.errno, path.parent)
+        ) from error
+
+
 def _rename_unless_there(temporary: Path, path: Path) -> None:
     """os.replace would silently replace what another program has put there meanwhile; a hard link refuses."""
     try:

@@ -108,20 +108,20 @@ def tiff_file(samples: NDArray[np.uint16], **tags: Any) -> bytes:
     return b"II*\0\10\0\0\0" + directory.tobytes(8) + samples.astype("<u2").tobytes()
 
 
-def big_tiff_file(samples: NDArray[np.uint16]) -> bytes:
-    """The same as a BigTIFF, in which places and counts have 8 bytes."""
+def big_tiff_file(samples: NDArray[np.uint16], endian: str = "<") -> bytes:
+    """The same as a BigTIFF, in which places and counts have 8 bytes; `endian` is struct's sign."""
     height, width, n_samples = samples.shape
-    bits = struct.pack(f"<{n_samples}H", *[16] * n_samples)
+    bits = struct.pack(f"{endian}{n_samples}H", *[16] * n_samples)
     place = 16 + 8 + 20 * 10 + 8
     entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 2), (273, 16, place)]
     entries += [(277, 3, n_samples), (278, 4, height), (279, 16, samples.nbytes), (338, 3, 2)]
     directory = b""
     for tag, kind, value in entries:
         letter = {3: "H", 4: "I", 16: "Q"}[kind]
-        count, packed = (n_samples, value) if isinstance(value, bytes) else (1, struct.pack("<" + letter, value))
-        directory += struct.pack("<HHQ", tag, kind, count) + packed.ljust(8, b"\0")
-    head = b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(entries))
-    return head + directory + bytes(8) + samples.astype("<u2").tobytes()
+        count, packed = (n_samples, value) if isinstance(value, bytes) else (1, struct.pack(endian + letter, value))
+        directory += struct.pack(endian + "HHQ", tag, kind, count) + packed.ljust(8, b"\0")
+    head = (b"II" if endian == "<" else b"MM") + struct.pack(endian + "HHHQQ", 43, 8, 0, 16, len(entries))
+    return head + directory + bytes(8) + samples.astype(endian + "u2").tobytes()
 
 
 def refused(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from stylegan_tool import __version__
-from stylegan_tool.errors import InputError, ModelError, OutputError, UsageError
+from stylegan_tool.errors import InputError, ModelError, OutputError, UsageError, typed, what_to_do
 from stylegan_tool.model_info import DIRECTIONS, SCHEMA, Direction, ModelInfo
 from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import say
@@ -121,8 +121,8 @@ def _find_checkpoint(folder: Path, which: str) -> Path:
     path = folder / CHECKPOINTS[which]
     if which == "best" and not path.is_file():
         raise InputError(
-            f"No best checkpoint: {path} (kept where the data set has testA and testB, from the first validation on)",
-            hint=f"Export the latest one: sgt export {folder}",
+            f"no best checkpoint: {path} (kept where the data set has testA and testB, from the first validation on)",
+            hint=f"Export the latest one: sgt export {typed(folder)}",
         )
     return path
 
@@ -131,7 +131,7 @@ def _newest_run() -> Path:
     runs = [run for run in list_runs(Path("runs")) if (run / "checkpoint.pt").is_file()]
     if not runs:
         raise InputError(
-            "No trained run in runs/", hint="Train one (sgt train photo2vangogh), or name one: sgt export RUN"
+            "no trained run in runs/", hint="Train one (sgt train photo2vangogh), or name one: sgt export RUN"
         )
     return runs[-1]
 
@@ -173,7 +173,7 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
     checkpoint = read_plain(path)
     if missing := {"gen_ab", "gen_ba", "epoch"} - checkpoint.keys():
         raise InputError(
-            f"No checkpoint of `sgt train`: {path} lacks {', '.join(sorted(missing))}",
+            f"{path} is no checkpoint of `sgt train`: it lacks {', '.join(sorted(missing))}",
             hint="Name a run folder that `sgt train` made, such as runs/photo2vangogh-001.",
         )
     pictures = read_pictures(lowering.calibrate, SIZE_MULTIPLE)
@@ -191,13 +191,13 @@ def _export_run(path: Path, config: TrainConfig, data_license: str, lowering: Lo
             part.replace(folder / f"{direction}.onnx")
     except OSError as error:
         raise OutputError(
-            f"Cannot write in {folder} ({error.strerror or error})",
-            hint=f"Free some disk space, or look at its rights, then: sgt export {folder}",
+            f"cannot write in {folder}: {error.strerror or error}",
+            hint=f"{what_to_do(error.errno, folder)}   then: sgt export {typed(folder)}",
         ) from error
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
-    say(f"Use it: sgt images PICTURES OUT --to {config.domain_b} --model {folder}")
+    say(f"Use it: sgt images PICTURES OUT --to {config.domain_b} --model {typed(folder)}")
 
 
 def _export_generator(

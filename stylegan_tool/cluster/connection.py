@@ -107,7 +107,7 @@ class Cluster:
         with _ray_errors():
             asked = ray.remote(num_cpus=0 if crew.gpus else 1, num_gpus=crew.gpus)(answer).remote()
             if not ray.wait([asked], timeout=_WAIT_S)[0]:
-                self._say("waiting for a free place in the Ray cluster; what it does shows: ray status")
+                self._say("waiting for a free place in the Ray cluster; see what it is busy with: ray status")
             answered: R | Failure = ray.get(asked)
         if isinstance(answered, Failure):
             raise answered.error

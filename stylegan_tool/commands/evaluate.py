@@ -188,7 +188,10 @@ def _open_inception(named: Path | None, n: int) -> "Extract | None":
 
     try:
         if n < 2:
-            raise UsageError("KID and FID need 2 pictures or more of each set", hint="Add some, or leave them out.")
+            raise UsageError(
+                "KID and FID need 2 pictures or more of each set",
+                hint="Add pictures to the smaller set: one alone has no spread that could be measured.",
+            )
         weights = find_weights(named)
         try:
             module = import_module("stylegan_train.inception")  # not a plain import: this room runs without torch
@@ -247,12 +250,17 @@ def _protocol(request: Request, session: "Session", sets: "Sets", n: int) -> dic
 
 def _check_json(path: Path, *, overwrite: bool) -> None:
     """Refuse now what would otherwise be refused after the work."""
-    from stylegan_tool.errors import OutputError
+    from stylegan_tool.errors import OutputError, typed
+    from stylegan_tool.whole_files import check_reach
 
+    check_reach(path)
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputError(f"{path} exists", hint="Add --overwrite to replace it, or give --json another name.")
     if not path.absolute().parent.is_dir():
-        raise OutputError(f"no such folder: {path.absolute().parent}", hint=f"mkdir -p '{path.absolute().parent}'")
+        raise OutputError(
+            f"no such folder for --json: {path.absolute().parent}",
+            hint=f"Make it: mkdir -p {typed(path.absolute().parent)}",
+        )
 
 
 def _write_json(path: Path, fields: dict[str, Any], *, overwrite: bool) -> None:

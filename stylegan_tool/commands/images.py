@@ -35,7 +35,10 @@ from stylegan_tool.folder.shard import WHOLE, Shard
 from stylegan_tool.help import FOLDERS, TILES
 from stylegan_tool.options import Blend
 
+MOST_REMEDIES = 5  # that are said at the end of a folder
+
 if TYPE_CHECKING:
+    from stylegan_tool.errors import SgtError
     from stylegan_tool.folder.making import Making, Result
     from stylegan_tool.folder.manifest import Manifest
     from stylegan_tool.folder.plan import Job
@@ -271,7 +274,7 @@ def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Rep
     from stylegan_tool.progress import say
 
     if not jobs:
-        say("no picture belongs to this shard: nothing to do")
+        say("no picture belongs to this --shard: nothing to do")
     with report.written(jobs):
         for job in jobs:
             if done := already_done(job, making, by_content=False):
@@ -287,10 +290,29 @@ def _stylize_all(jobs: "list[Job]", making: "Making", target: Path, report: "Rep
     if failed and len(jobs) == 1 and failed[0].error is not None:
         raise failed[0].error
     if failed:
+        _say_remedies([(result.job.source, result.error) for result in failed if result.error is not None])
         raise PartialError(
             f"{len(failed)} of {len(jobs)} pictures failed (named above); the others are in {target}",
-            hint="Repair them and type the same command: what is done is not done again.",
+            hint="Do what is said above, then type the same command: what is done is not done again.",
         )
+
+
+def _say_remedies(failed: "list[tuple[Path, SgtError]]") -> None:
+    """Say what to do about pictures that failed: each remedy once, the most needed first."""
+    from stylegan_tool.errors import typed
+    from stylegan_tool.progress import say
+
+    alike: dict[str, list[tuple[Path, SgtError]]] = {}
+    for path, error in failed:
+        if error.hint:  # many name their file: they are told by the first that has one
+            alike.setdefault(error.hint.replace(typed(path), "FILE"), []).append((path, error))
+    told = sorted(alike.values(), key=len, reverse=True)
+    for same in told[:MOST_REMEDIES]:
+        path, error = same[0]
+        say(f"{path}{f' and {len(same) - 1} more' if len(same) > 1 else ''}: {error.hint}")
+    if len(told) > MOST_REMEDIES:
+        others = sum(map(len, told[MOST_REMEDIES:]))
+        say(f"{_pictures(others)} failed for other reasons: what to do about each is written by --report FILE.json")
 
 
 def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run: Run) -> None:
@@ -321,7 +343,10 @@ def _do(jobs: "list[Job]", making: "Making", target: Path, report: "Report", run
                 say(f"{done} of {len(jobs)} pictures are done; the same command does the others")
             raise
     if several:
-        say(f"animations and files with pages, of which the first picture was taken: {_some(several)}")
+        say(
+            f"animations and files with pages, of which the first picture was taken: {_some(several)} "
+            "(a GIF as a whole: sgt video IN.gif OUT.gif)"
+        )
     if counts["done before"]:
         say(f"{_pictures(counts['done before'])} found done on the way")
     if counts["made"]:
@@ -344,7 +369,8 @@ def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
     from stylegan_tool.image_files.reading import read_picture
     from stylegan_tool.progress import format_bytes, format_duration, say
 
-    seconds, most, unreadable = 0.0, 0, 0
+    unreadable: list[tuple[Path, SgtError]] = []
+    seconds, most = 0.0, 0
     for job in jobs:
         try:
             image = read_picture(job.source).image
@@ -352,7 +378,7 @@ def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
             if len(jobs) == 1:
                 raise
             say(f"failed: {error.what}")
-            unreadable += 1
+            unreadable.append((job.source, error))
             continue
         expected = stylizer.expect(image)
         tiles = f"{expected.tiles} tiles of {expected.side} pixels" if expected.tiles > 1 else "untiled"
@@ -368,7 +394,11 @@ def _print_plan(jobs: "list[Job]", stylizer: "Stylizer") -> None:
             f"{len(jobs)} pictures: at most {format_bytes(most)} of memory, about {format_duration(seconds)} in all"
         )
     if unreadable:
-        raise PartialError(f"{unreadable} of {len(jobs)} pictures cannot be read (named above)", hint="Repair them.")
+        _say_remedies(unreadable)
+        raise PartialError(
+            f"{len(unreadable)} of {len(jobs)} pictures cannot be read (named above)",
+            hint="Repair them as said above, then plan again; or leave --plan out: all others are stylised.",
+        )
 
 
 def _verify(image: "Image", stylizer: "Stylizer") -> str:

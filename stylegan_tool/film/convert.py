@@ -34,6 +34,7 @@ from stylegan_tool.film.shots import FilmPlan
 from stylegan_tool.film.store import SegmentStore, is_placing
 from stylegan_tool.hashes import HASH_BYTES
 from stylegan_tool.options import FilmOptions
+from stylegan_tool.whole_files import check_reach
 
 _SAMPLE = 2**20  # bytes, of which a source's fingerprint takes a few
 _SAMPLES = 16
@@ -84,15 +85,19 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
             `source`, or it exists and `overwrite` is False.
     """
     container_of(target)
-    if target.exists() and source.exists() and target.samefile(source):
+    check_reach(target)
+    if _is_one(source, target):
         raise OutputError(f"{target} is the source itself", hint="Give the new film another name.")
-    if is_sequence(target) and source.name == target.name and _same_folder(source, target):
+    if is_sequence(target) and source.name == target.name and _is_one(source.parent, target.parent):
         raise OutputError(f"{target} is the source itself", hint="Name another folder for the pictures.")
     _check_place(target, overwrite=overwrite)
 
 
-def _same_folder(one: Path, other: Path) -> bool:
-    return one.parent.exists() and other.parent.exists() and one.parent.samefile(other.parent)
+def _is_one(one: Path, other: Path) -> bool:
+    """Whether both are there, and the same; what may not be looked at is told by who reads it."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
 
 
 def _check_place(target: Path, *, overwrite: bool) -> None:
@@ -109,7 +114,7 @@ def _check_place(target: Path, *, overwrite: bool) -> None:
         there = list(list_sequence(target).values())
     if there and not overwrite and not is_placing(target):
         raise OutputError(f"{there[0]} exists", hint="Add --overwrite to replace it, or give another name.")
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"you may not write in {folder}", hint=what_to_do(errno.EACCES, folder))
 
 
@@ -229,9 +234,11 @@ def finish_film(
         )
     seen: dict[str, None] = {}
     if is_sequence(target) and _has_uneven_times(store, encoding):
-        seen["its frames are shown for different times, which numbered pictures cannot say"] = None
+        seen["its frames are shown for different times, which numbered pictures cannot say: .mp4 can"] = None
     if is_sequence(target) and (more := list(list_sequence(target).values())[joined.frames :]):
-        seen[f"{len(more)} older pictures lie there, too, from {more[0].name} on"] = None
+        seen[
+            f"{len(more)} older pictures lie there, too, from {more[0].name} on: delete them, or they become its end"
+        ] = None
     for one in store.kept:
         seen |= dict.fromkeys(one.notes)
     return replace(joined, notes=(*seen, *joined.notes))

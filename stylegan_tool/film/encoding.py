@@ -179,7 +179,9 @@ def _for_pictures(
     if facts.has_alpha and not alpha:
         notes.append(f"transparency is left out, {suffix} has none: end the name in .png")
     if facts.pixel_shape is not None:
-        notes.append(f"{suffix} cannot say that pixels are not square ({facts.pixel_shape}): it looks stretched")
+        notes.append(
+            f"{suffix} cannot say that pixels are not square ({facts.pixel_shape}), and looks stretched: .mp4 can"
+        )
     held = replace(facts, bits=16 if deep else 8, has_alpha=alpha)  # what the model made of 10 bits fills 16
     return _encode_as(held, container, "ffv1", SOFTWARE["ffv1"], DEFAULT_QUALITY), tuple(notes)
 

@@ -13,6 +13,7 @@ from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.shard import WHOLE, Shard
 from stylegan_tool.image_files import jpeg_xl
 from stylegan_tool.image_files.naming import SUFFIXES, find_pictures, output_name
+from stylegan_tool.whole_files import check_reach
 
 SHOWN = 10  # file names in a message before 'and N more'
 
@@ -46,6 +47,7 @@ def plan_jobs(source: Path, target: Path, shard: Shard = WHOLE) -> list[Job]:
         UsageError: two pictures would go to one file, or a folder to a file.
         MissingError: `target` is a kind of picture for which an extra is missing.
     """
+    check_reach(target)
     if source.is_dir():
         if target.is_file():
             raise UsageError(f"{source} is a folder and {target} a file", hint="Name a folder for the results.")

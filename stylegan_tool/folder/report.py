@@ -12,7 +12,7 @@ from typing import Any
 from stylegan_tool.errors import OutputError, SgtError, typed
 from stylegan_tool.folder.making import Result
 from stylegan_tool.folder.plan import Job
-from stylegan_tool.whole_files import write_whole
+from stylegan_tool.whole_files import check_reach, write_whole
 
 KIND = "sgt images report"
 _VERSION = 1
@@ -102,6 +102,7 @@ def check_report(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: something that is no such report is there (and not `overwrite`), or the folder is not writable.
     """
+    check_reach(path)
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"no such folder for the report: {folder}", hint=f"Make it: mkdir -p {typed(folder)}")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from stylegan_tool.errors import InputError, OutputError, PartialError, SgtError
+from stylegan_tool.errors import InputError, OutputError, PartialError, SgtError, typed
 from stylegan_tool.film.preview import make_preview
 from stylegan_tool.folder.making import Making
 from stylegan_tool.folder.plan import Job
@@ -17,7 +17,7 @@ from stylegan_tool.models import find_run
 from stylegan_tool.options import FilmOptions
 from stylegan_tool.overlap import mapped
 from stylegan_tool.progress import Progress
-from stylegan_tool.whole_files import write_whole
+from stylegan_tool.whole_files import check_reach, write_whole
 
 NAME = "gallery.html"
 _THREADS = 2
@@ -46,9 +46,10 @@ def write_gallery(folder: Path, page: Path | None, *, overwrite: bool, say: Say)
         collection = collect(folder)
         if collection.left_out:
             most = len(collection.works)
-            say(f"{collection.left_out} more pictures and films are not shown: {most} are a page's most")
+            more = f"{collection.left_out} more pictures and films are not shown: {most} are a page's most"
+            say(f"{more}; for a folder below: sgt gallery {typed(folder / 'NAME')}")
         if collection.changed:
-            say(f"results that were changed since they were made, and are not shown: {collection.changed}")
+            say(f"{collection.changed} results were changed since they were made, and are not shown")
         _write(collection, page, say)
     return page
 
@@ -61,6 +62,7 @@ def check_page(page: Path, *, overwrite: bool) -> None:
     """
     if page.suffix.lower() not in (".html", ".htm"):
         raise OutputError(f"{page} is no name of a page", hint="Let it end in .html.")
+    check_reach(page)
     if page.is_dir() or (page.exists() and not overwrite and not is_ours(page)):
         raise OutputError(
             f"{page} is there already, and was not made by sgt gallery",
@@ -125,7 +127,10 @@ def _write(collection: Collection, page: Path, say: Say) -> None:
             for note in notes:
                 say(note)
     if not plates:
-        raise InputError("none of the results can be read (named above)", hint="Make them again.")
+        raise InputError(
+            "none of the results can be read (named above)",
+            hint="Make them again; `sgt` alone, typed in the folder above, says by which command.",
+        )
     _write_page(page, gallery_page(collection, plates), f"{len(plates)} shown", say)
 
 

@@ -11,6 +11,7 @@ from typing import IO
 import PIL.Image
 from PIL import ImageFile
 
+from stylegan_tool.errors import typed
 from stylegan_tool.image_files import jpeg_xl
 from stylegan_tool.image_files.naming import SUFFIXES
 from stylegan_tool.image_files.refusing import damage_reported, refuse, refuse_too_large
@@ -28,6 +29,7 @@ _FOREIGN = (  # offset, magic, name
     (0, b"8BPS", "Photoshop"),
     (0, b"%PDF", "PDF"),
 )
+_BIG_ENDIAN_BIGTIFF = b"MM\0+"  # Pillow takes it for its own, and then misreads the header
 
 
 def open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
@@ -44,6 +46,13 @@ def open_with_pillow(path: Path, file: IO[bytes]) -> ImageFile.ImageFile:
         refuse(path, "the file is empty", "Copy or download it again.")
     if prefix.startswith(jpeg_xl.SIGNATURES):
         return _open_jpeg_xl(path, file)
+    if prefix.startswith(_BIG_ENDIAN_BIGTIFF):
+        little = path.with_stem(f"{path.stem}-little")
+        refuse(
+            path,
+            "it is a big-endian BigTIFF, and only little-endian ones are read",
+            f"Convert it with libtiff's own tool: tiffcp -8 -L {typed(path)} {typed(little)}",
+        )
     for name in _FORMATS:
         if name not in PIL.Image.OPEN:
             continue

@@ -45,7 +45,7 @@ class _Form:
         return {
             b"II*\0": cls("<", "I"),
             b"MM\0*": cls(">", "I"),
-            b"II+\0": cls("<", "Q"),  # Pillow knows no big-endian ones
+            b"II+\0": cls("<", "Q"),  # big-endian ones are refused in opening.py
         }.get(head)
 
     @property

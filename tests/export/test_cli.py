@@ -115,7 +115,7 @@ def test_the_best_epoch_can_be_exported_instead_of_the_last(
 def test_a_run_without_a_best_epoch_is_3(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(trained), "--checkpoint", "best"]) == 3
     message = capsys.readouterr().err
-    assert "No best checkpoint" in message
+    assert "no best checkpoint" in message
     assert f"sgt export {trained}" in message
     assert main(["export", "--checkpoint", "worst"]) == 2
     assert "latest or best" in capsys.readouterr().err
@@ -167,7 +167,7 @@ def test_no_run_is_3_and_says_what_to_type(in_folder: Path, capsys: pytest.Captu
     (in_folder / "runs" / "unfinished-001").mkdir(parents=True)
     assert main(["export", "--onnx"]) == 3
     message = capsys.readouterr().err
-    assert "No trained run" in message
+    assert "no trained run" in message
     assert "sgt train photo2vangogh" in message
 
 

@@ -46,10 +46,11 @@ def _began(kept: Path, command: str, folder: Path) -> None:
     (kept / "job.json").write_text(json.dumps({"job": {}, "found": found}), encoding="utf-8")
 
 
-def _results(folder: Path, command: str, here: Path) -> None:
+def _results(folder: Path, command: str, here: Path) -> Path:
     folder.mkdir()
     line = json.dumps({"made_with": "m", "means": {}, "command": command, "folder": str(here)})
     (folder / ".sgt-manifest.jsonl").write_text(line + "\n", encoding="utf-8")
+    return folder
 
 
 CASES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
@@ -85,7 +86,15 @@ CASES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "results": (
         lambda here: _results(here / "painted", "sgt images photos painted --to monet", here),
+        ["sgt images photos painted --to monet", "sgt gallery painted"],
+    ),
+    "results that have their page": (
+        lambda here: _touch(_results(here / "painted", "sgt images photos painted --to monet", here) / "gallery.html"),
         ["sgt images photos painted --to monet"],
+    ),
+    "a painted film": (
+        lambda here: _touch(here / "a.mp4", here / "a-painted.mp4", here / ".sgt-manifest-films.jsonl"),
+        ["sgt gallery ."],
     ),
     "a data set": (
         lambda here: _set(here / "datasets" / "photo2monet"),

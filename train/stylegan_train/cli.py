@@ -1,6 +1,7 @@
 """`sgt train`: options -> config -> loop."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stylegan_tool.__main__ import exit_code
-from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError
+from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError, typed, what_to_do
 from stylegan_tool.models import find_run, list_runs
 from stylegan_tool.progress import format_duration, say
 from stylegan_train import options
@@ -200,7 +201,7 @@ def _prepare(request: Request, n_processes: int) -> Prepared | None:
     """Return what a new run is made of, its folder made; None after a dry run."""
     preset = request.preset
     if preset not in PRESETS:
-        raise UsageError(f"No preset {preset}", hint=f"Presets: {', '.join(PRESETS)}.")
+        raise UsageError(f"--preset {preset} is unknown", hint=f"Use one of {', '.join(PRESETS)}.")
     recipe = read_recipe(request.name)
     fields = {**PRESETS[preset], **request.overrides}
     if "decay_from" not in fields:
@@ -225,8 +226,8 @@ def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
         of_name = [run for run in list_runs(Path("runs")) if run.name.rpartition("-")[0] == name]
         if not of_name:
             raise InputError(
-                f"No run of {name} to go on with: looked in runs/ for {name}-NNN",
-                hint=f"Start one: sgt train {name}",
+                f"no run of {name} to go on with: looked in runs/ for {name}-NNN",
+                hint=f"Start one: sgt train {typed(name)}",
             )
         # A run that died before its first step has nothing to go on with.
         folder = ([run for run in of_name if RunDir(run, say).has_state()] or of_name)[-1]
@@ -237,7 +238,10 @@ def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
         fixed.append("preset")
     if fixed:
         options = ", ".join("--" + key.replace("_", "-") for key in fixed)
-        raise UsageError(f"{options} cannot change in the middle of {folder}", hint="Leave it out, or start a new run.")
+        raise UsageError(
+            f"{options} cannot change in the middle of {folder}",
+            hint=f"Go on without: sgt train {typed(folder)} --resume   (or begin a new run, without --resume)",
+        )
     config = dataclasses.replace(stored, **overrides)
     if data is not None:  # the pictures may have moved since
         recipe = read_recipe(config.name)
@@ -269,8 +273,13 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
         )
     broken = {path for path, _ in bad}
     kept = data_set.without(broken)
-    if not kept.train_a or not kept.train_b:
-        raise InputError(f"Every picture of one side of {data_set.folder} is unreadable", hint="See the lines above.")
+    for side, left in ((data_set.train_a, kept.train_a), (data_set.train_b, kept.train_b)):
+        if not left:
+            folder = os.path.commonpath([path.parent for path in side])
+            raise InputError(
+                f"no picture in {folder} can be read (all are named above)",
+                hint="Copy or download that folder again.",
+            )
     return kept
 
 
@@ -305,7 +314,7 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, st
     if stored is not None and resume:
         if loop.epoch > config.epochs or team.share(loop.is_finished):
             what = f"{run.folder} has {loop.epoch} epochs behind it"
-            longer = f"Train it longer: sgt train {run.folder} --resume --epochs {2 * loop.epoch}"
+            longer = f"Train it longer: sgt train {typed(run.folder)} --resume --epochs {2 * loop.epoch}"
             if config.epochs < loop.epoch:
                 raise UsageError(f"{what}, more than --epochs {config.epochs}", hint=longer)
             run.say(f"{what}: nothing to do. {longer}")
@@ -314,22 +323,22 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, st
     try:
         _train(loop, config, data_set, run, resume=resume)
     except KeyboardInterrupt as stop:
-        what = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
+        how = "and saved. Go on with" if isinstance(stop, Stopped) else "at once. Go on from the last saved state"
         say("")  # below the terminal's ^C
-        run.say(f"Stopped {what}: sgt train {run.folder} --resume")
+        run.say(f"Stopped {how}: sgt train {typed(run.folder)} --resume")
         raise
     except SgtError as error:
         run.log(error.what)
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise ComputeError(
-            f"Out of memory while training {run.folder}",
-            hint="Use a smaller --batch-size or --crop-size, or --preset compact.",
+            f"out of memory while training {run.folder}",
+            hint="Start again with a smaller --batch-size or --crop-size, or with --preset compact.",
         ) from error
     except OSError as error:
         raise OutputError(
-            f"Cannot write in {run.folder} ({error.strerror or error})",
-            hint=f"Free some disk space, then go on: sgt train {run.folder} --resume",
+            f"cannot write in {run.folder}: {error.strerror or error}",
+            hint=f"{what_to_do(error.errno, run.folder)}   then go on: sgt train {typed(run.folder)} --resume",
         ) from error
 
 

@@ -389,6 +389,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     ("name", "match", "hint"),
     [
         pytest.param("no/such/out.mp4", "does not exist", "mkdir -p", id="no-folder"),
+        pytest.param("x" * 300 + ".mp4", "cannot write", "shorter name", id="no-name"),
         pytest.param("in.mp4/out.mp4", "not a folder", "", id="file-as-folder"),
         pytest.param("out.xyz", "xyz", ".mkv", id="suffix"),
         pytest.param("out", "no film", ".mp4", id="no-suffix"),

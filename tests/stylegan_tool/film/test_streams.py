@@ -206,7 +206,7 @@ def test_a_rich_matroska_comes_out_as_rich_as_the_container_allows(tmp_path: Pat
     converted = {".mkv": 0, ".webm": 4}.get(suffix, 3)
     assert sum("has no place" in note for note in report.notes) == converted
     assert [note for note in report.notes if note.startswith("left out")] == (
-        [f"left out, since {suffix} takes none: {gone}"] if gone else []
+        [f"left out, since {suffix} takes none: {gone}; most has a place in .mkv"] if gone else []
     )
 
 
@@ -235,7 +235,7 @@ def test_pictures_alone_name_all_that_they_leave_out(tmp_path: Path) -> None:
     report = convert(source, tmp_path / "out.gif", "0", "0.3")
     assert report.notes[-1] == (
         "left out, since .gif takes none: audio track 1 (aac), attached file 2 (font.ttf), cover picture 3 (png), "
-        "chapters"
+        "chapters; most has a place in .mkv"
     )
 
 
@@ -263,7 +263,7 @@ def test_words_that_a_container_does_not_take_are_named(tmp_path: Path) -> None:
         container.metadata.update({"title": "Étude", "DIRECTOR": "me"})
         container.mux([*video.encode(grey(100)), *video.encode(None)])
     report = convert(source, tmp_path / "out.mp4")
-    assert report.notes == ("left out, since .mp4 takes none: 'DIRECTOR'",)
+    assert report.notes == ("left out, since .mp4 takes none: 'DIRECTOR'; most has a place in .mkv",)
 
 
 # Sound at its time ----------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ import pytest
 from PIL import Image as PilImage
 
 from stylegan_tool.__main__ import main
+from stylegan_tool.commands.images import MOST_REMEDIES, _say_remedies
+from stylegan_tool.errors import InputError
+from stylegan_tool.image_files.naming import SUFFIXES
 from stylegan_tool.image_files.reading import read_picture
 from stylegan_tool.session import Session
 from tests.models import RED, make_info, write_blur_model, write_colour_model, write_nan_model
@@ -153,7 +156,8 @@ def test_a_second_run_says_what_it_skips(place: Path, capsys: pytest.CaptureFixt
     assert lines[2].startswith("failed: cannot read photos/0/bad.png: ")
     assert lines[3].startswith("1 picture in ")
     assert lines[3].endswith(": out")
-    assert lines[4] == "sgt: 1 of 26 pictures failed (named above); the others are in out"
+    assert lines[4] == f"{Path('photos/0/bad.png')}: Kinds that are read: {', '.join(sorted(s[1:] for s in SUFFIXES))}."
+    assert lines[5] == "sgt: 1 of 26 pictures failed (named above); the others are in out"
     report = json.loads((place / "report.json").read_text())
     assert report["counts"] == {"done before": 24, "failed": 1, "made": 1}
     assert [Path(file["input"]).name for file in report["files"] if "error" in file] == ["bad.png"]
@@ -206,6 +210,57 @@ def test_a_full_disk_ends_the_run_with_one_message(place: Path, whole: dict[str,
     assert list((place / "out").rglob("*.tmp")) == []
     assert main(command()) == 0
     assert snapshot(place / "out") == whole
+
+
+def test_a_log_ends_with_what_to_do_about_each_kind_of_failure(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = place / "photos"
+    for number in range(3):
+        (photos / f"{number}" / "empty.png").touch()
+    (photos / "a heic.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    assert main(command()) == 6
+    *_, most, other, last, what = capsys.readouterr().err.splitlines()
+    assert most == f"{Path('photos/0/empty.png')} and 2 more: Copy or download it again."
+    assert other == f"{Path('photos/a heic.jpg')}: Convert it to PNG or JPEG first."
+    assert last == "sgt: 4 of 28 pictures failed (named above); the others are in out"
+    assert what == "  Do what is said above, then type the same command: what is done is not done again."
+
+
+def test_a_million_failures_are_told_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [(Path(f"{i}.png"), InputError("no", hint=f"Remedy {i % 8}.")) for i in range(1000)]
+    locked = [(path, InputError("no", hint=f"Give it: chmod u+r {path}")) for path, _ in kinds * 2]
+    _say_remedies([*kinds, *locked, (Path("x"), InputError("of which nothing can be said"))])
+    first, second, *_, last = lines = capsys.readouterr().err.splitlines()
+    assert first == "0.png and 1999 more: Give it: chmod u+r 0.png"
+    assert second == "0.png and 124 more: Remedy 0."
+    assert last == "500 pictures failed for other reasons: what to do about each is written by --report FILE.json"
+    assert len(lines) == MOST_REMEDIES + 1
+
+
+@pytest.mark.parametrize("one", [True, False], ids=["a picture", "a folder"])
+def test_a_place_that_cannot_be_is_the_outputs_failure(
+    one: bool, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = "x" * 300
+    source, target = ("photos/0/00.png", f"{out}.png") if one else ("photos", out)
+    assert main(["images", source, target, "--model", "A2B.onnx"]) == 5
+    assert capsys.readouterr().err.startswith(f"sgt: cannot write {target}: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everywhere")
+@pytest.mark.parametrize("name", ["locked", "locked/out", "locked/a/b", "locked/x.png"])
+def test_a_folder_that_cannot_be_entered_is_refused_at_once(
+    name: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "photos/0/00.png" if name.endswith(".png") else "photos"
+    for mode in (0o600, 0o000):
+        (place / "locked").mkdir(mode=mode)
+        try:
+            assert main(["images", source, name, "--model", "A2B.onnx"]) == 5
+            assert main(["images", source, "out", "--model", "A2B.onnx", "--report", "locked/r.json"]) == 5
+        finally:
+            (place / "locked").chmod(0o700)
+            (place / "locked").rmdir()
+        assert "ls -ld locked" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -5,7 +5,7 @@ import pytest
 
 from stylegan_tool.errors import InputError
 from stylegan_tool.image_files.reading import read_picture
-from tests.picture_files import big_tiff_file, deep_values, tiff_file
+from tests.picture_files import big_tiff_file, deep_values, refused, tiff_file
 
 
 def test_grey_with_alpha_in_a_16_bit_tiff_is_read_exactly(tmp_path: Path) -> None:
@@ -26,6 +26,15 @@ def test_16_bits_of_a_big_tiff_are_not_cut_to_8(tmp_path: Path, channels: int) -
     if channels == 4:
         assert picture.alpha is not None
         assert np.array_equal(picture.alpha, samples[..., 3])
+
+
+def test_a_big_endian_big_tiff_is_refused_with_what_makes_a_little_endian_one_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a scan.tif"
+    path.write_bytes(big_tiff_file(deep_values(channels=3), ">"))
+    assert "big-endian BigTIFF" in refused(path)
+    with pytest.raises(InputError) as caught:
+        read_picture(path)
+    assert caught.value.hint.endswith(f"tiffcp -8 -L '{path}' '{tmp_path / 'a scan-little.tif'}'")
 
 
 def test_premultiplied_16_bit_values_are_divided_by_their_alpha(tmp_path: Path) -> None:
