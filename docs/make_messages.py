@@ -27,7 +27,10 @@ CODES = {  # what happened, and what a script does then
     3: ("an input cannot be read, or there is none", "sets that input aside, or has it made again"),
     4: ("a model is missing, damaged or unfit", "stops: another model must be named, or this one made again"),
     5: ("the output cannot be written, or something is in its place", "makes room or names another place, and goes on"),
-    6: ("some files failed, all others are done", "takes the results, and the failed names from --report FILE.json"),
+    6: (
+        "some files failed, all others are done; or a film is finished, with damaged places",
+        "takes the results, and the failed names from --report FILE.json",
+    ),
     7: ("something is not installed, no GPU, or no network", "stops; after a failed network, tries the same again"),
     8: ("the computation failed, mostly for want of memory", "tries again with less memory or smaller tiles"),
 }

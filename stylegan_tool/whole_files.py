@@ -69,8 +69,17 @@ def check_reach(path: Path) -> None:
         return
     except OSError as error:
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", hint=what_to_do(error.errno, path.parent)
+            f"cannot write {path}: {error.strerror or error}", hint=what_to_do(error.errno, _nearest(path))
         ) from error
+
+
+def _nearest(path: Path) -> Path:
+    """Return the lowest folder above `path` that the system shows."""
+    for folder in path.parents:
+        with contextlib.suppress(OSError):
+            folder.stat()
+            return folder
+    return path.parent
 
 
 def _rename_unless_there(temporary: Path, path: Path) -> None:

@@ -97,7 +97,7 @@ def _tracks_refused(source: Path | None, target: Path) -> Iterator[None]:
 
 def _pictures_only(source: Path | None, target: Path) -> tuple[str, ...]:
     others = name_others(source) if source is not None else None
-    return (f"left out, since {target.suffix} takes none: {others}",) if others else ()
+    return (f"left out, since {target.suffix} takes none: {others}; most has a place in .mkv",) if others else ()
 
 
 class _ClosingAnyway:

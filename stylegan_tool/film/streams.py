@@ -171,7 +171,7 @@ class OtherStreams:
             elsewhere = "" if self._target.suffix == ".mkv" else "; most has a place in .mkv"
             notes.append(f"left out, since {self._target.suffix} takes none: {', '.join(self._no_place)}{elsewhere}")
         if self._left_out:
-            notes.append(f"left out of {self._target.name}: {', '.join(self._left_out)}")
+            notes.append(f"left out: {', '.join(self._left_out)}")
         if self.damage and self._source is not None:
             notes.append(f"damaged places in the sound of {self._source.name}: {self.damage}")
         return notes

@@ -94,7 +94,7 @@ def read_deep_tiff(path: Path, file: IO[bytes]) -> Picture | None:
         if not n_samples:
             return None
         if tags.get(284, (1,)) != (1,):  # Pillow would read noise
-            refuse(path, "its 16-bit colours lie in separate planes", "Save it with interleaved channels.")
+            refuse(path, "its 16-bit colours lie in separate planes", "Save it as PNG in another program.")
         width, height = tags[256][0], tags[257][0]
     refuse_too_large(path, width, height)
     with damage_reported(path):

@@ -89,7 +89,8 @@ class TrainConfig:
             if not lowest <= value < 2**63:  # torch's seeds end there; NaN and infinity fall out too
                 option = "--" + field.replace("_", "-")
                 raise UsageError(
-                    f"{option} is {value}, but must be at least {lowest} and below 2^63", hint=f"Change {option}."
+                    f"{option} is {value}, but must be at least {lowest} and below 2^63",
+                    hint=f"Type a number in that range, or leave {option} out.",
                 )
         smallest = max(16, 2 ** (self.disc_layers + 1))
         if self.crop_size < smallest or self.crop_size % 4:
