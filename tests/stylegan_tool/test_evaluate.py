@@ -122,7 +122,7 @@ def test_draws_are_of_n_and_differ() -> None:
     ("argv", "code", "said"),
     [
         pytest.param(["--held-back", "trainB"], 2, "both in --target and in --held-back", id="held back in reference"),
-        pytest.param(["--pictures", "7"], 2, "the smallest set has 6", id="too many pictures"),
+        pytest.param(["--pictures", "7"], 2, "more than the smallest set has, which is 6", id="too many pictures"),
         pytest.param(["--held-back", "nowhere"], 3, "nowhere", id="missing folder"),
         pytest.param(["--held-back", "empty"], 3, "no pictures in empty", id="empty folder"),
         pytest.param(["--held-back", "single", "--half", "second"], 2, "no second half", id="half of one"),
