@@ -141,7 +141,7 @@ def test_a_film_survives_a_killed_worker(place: Path, address: str, capfd: pytes
     assert err.splitlines()[-2] == said[-1].replace("one.mp4", "two.mp4")
     assert pixels_of(place / "two.mp4") == pixels_of(place / "one.mp4")
     assert sorted(path.name for path in place.glob("*two*")) == ["two.mp4"]
-    assert list(place.glob(".sgt*")) == []
+    assert list(place.glob(".sgt*shared")) == []
 
 
 # Ray itself -------------------------------------------------------------------------------------------------
