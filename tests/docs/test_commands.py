@@ -32,18 +32,19 @@ from tests.models import REPOSITORY
 NOT_RUN = {
     r"(python3 -m venv |\. \.venv/|pip install )": "makes an environment",
     r"make ": "makes an environment of its own",
+    r"docker ": "needs a container's engine; tests/test_container.py",
     r"ray (start|stop)": "starts a cluster, which tests/stylegan_tool/cluster does",
     r"torchrun ": "starts processes, which tests/train/test_distributed.py does",
     r"sgt .* --devices ": "starts processes, which tests/train/test_distributed.py does",
     r"sgt .* --ray ": "starts a cluster, which tests/stylegan_tool/cluster does",
     r"sgt .* --(require-gpu|device-id|provider tensorrt)": "needs a GPU",
     r"tensorboard ": "serves until it is stopped",
-    r"python (docs|examples)/": "makes the pages' pictures; tests/test_examples.py",
+    r"python docs/": "makes the pages' pictures; tests/test_examples.py",
 }
 # Pages that tell how something was trained for hours: with --dry-run, so that options and pictures are looked at.
 LONG = {"docs/styles.md"}
 # Options in the prose that are other programs'.
-NOT_OURS = {"--nproc-per-node", "--node-rank", "--num-gpus"}
+NOT_OURS = {"--build-arg", "--gpus", "--nproc-per-node", "--node-rank", "--num-gpus"}
 # A reader's names for what differs from machine to machine.
 VARIABLES = {"SLURM_ARRAY_TASK_ID": "3"}
 
@@ -118,10 +119,12 @@ def promised(command: Command, values: dict[str, Any]) -> list[Path]:
     """Return what must be there after a command: its OUT, its files of figures, and what its comment points at."""
     if values.get("plan") or values.get("dry_run") or command.page in LONG:
         return []
-    outs = [Path(value) for key, value in values.items() if key in ("out", "json_", "report") and value]
-    if command.text.startswith("sgt video") and values.get("report"):
-        outs = [*outs[:1], Path(f"{values['report']}.json"), Path(f"{values['report']}.png")]
-    outs = [out.with_name(out.name.replace("%05d", "00001")) for out in outs]
+    verb = command.text.split()[1]
+    outs = [values["target"]] if verb in ("images", "video") else []
+    outs += [values["json_file"]] if verb == "evaluate" else []
+    if report := values.get("report"):
+        outs += [f"{report}.json", f"{report}.png"] if verb == "video" else [report]
+    outs = [Path(str(out).replace("%05d", "00001")) for out in outs if out]
     told = re.findall(r"-> (\S+/\S*)", command.comment)
     return [*outs, *(Path(name.rstrip(",;.")) for name in told)]
 
