@@ -29,7 +29,7 @@ from stylegan_tool.folder.making import Making, Result, find_done, run_jobs
 from stylegan_tool.folder.manifest import Manifest
 from stylegan_tool.folder.plan import Job, plan_jobs, refuse_existing
 from stylegan_tool.gallery.film_record import remember_film
-from stylegan_tool.made_with import describe_film, describe_pictures
+from stylegan_tool.made_with import describe_film, describe_model, describe_pictures
 from stylegan_tool.opening import open_model
 from stylegan_tool.options import (
     Blend,
@@ -392,7 +392,7 @@ class StyleModel:
         Args:
             source: a film, or numbered pictures: 'frames/%05d.png'.
             target: .mp4, .mov, .mkv, .webm, .gif, or numbered pictures.
-            overwrite: replace what is there, and begin anew.
+            overwrite: replace what is there; what is unfinished of the same film is gone on with.
             steady: how much of each frame is carried on from the ones before, from 0 to 1; 'off' is 0.
             preview: only so much, from `start` or else the middle.
             start, end: seconds, or '1:30', from the film's beginning.
@@ -494,6 +494,7 @@ class StyleModel:
             stylize=self._batch,
             at_once=self._stylizer.most_at_once,
             blend=shown,
+            about=describe_model(self._session),
             made_with=describe_pictures(self._session, shown, tiling.statistics, tiling.text, tiling.memory),
             manifest=manifest,
             replaceable=replaceable,

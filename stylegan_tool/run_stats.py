@@ -53,7 +53,7 @@ def read_series(stats: Iterable[dict[str, Any]], n_steps: int) -> dict[str, Poin
     """Return (epoch, value) by name; a run that was killed told some steps twice, of which the later ones count."""
     objects: list[dict[str, Any]] = []
     for values in stats:
-        if "steps" not in values:
+        if not isinstance(values.get("steps"), int):
             continue
         while objects and _is_overtaken(objects[-1], values):
             objects.pop()

@@ -30,7 +30,7 @@ PACKAGES = {
     "stylegan_train": REPOSITORY / "train" / "stylegan_train",
     "stylegan_export": REPOSITORY / "export" / "stylegan_export",
 }
-LARGEST_WHEEL_MB = 20  # README says 16; two styles are 15 of them
+LARGEST_WHEEL_MB = 20  # two styles are 15 of them
 
 
 @pytest.fixture(scope="module")

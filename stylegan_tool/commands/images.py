@@ -71,7 +71,7 @@ GalleryOption: TypeAlias = Annotated[
     typer.Option(
         "--gallery",
         rich_help_panel=FOLDERS,
-        help="Make a page of results beside their sources, too: OUT/gallery.html.",
+        help="Make a page of results beside their sources, too: gallery.html in OUT, or beside one picture.",
     ),
 ]
 PlanOption: TypeAlias = Annotated[
@@ -171,6 +171,8 @@ def _stylize(request: Request) -> None:
 
     jobs = plan_jobs(request.source, request.target, request.shard)
     _check(request)
+    if request.gallery:
+        _check_page(request, jobs)
     folder = request.target if request.is_folder else jobs[0].target.parent
     remembering = Manifest(folder, request.shard.file_name, typed=request.typed) if request.is_folder else nullcontext()
     with remembering as manifest:
@@ -184,6 +186,17 @@ def _stylize(request: Request) -> None:
             run = _choose_run(request, making, stylizer, folder)
             with _page(request, jobs, making) if request.gallery else nullcontext():
                 _stylize_all(jobs, making, request.target, report, run)
+
+
+def _check_page(request: Request, jobs: "list[Job]") -> None:
+    """Refuse a page that could not be written, and one that was asked for where nothing is made."""
+    from stylegan_tool.errors import UsageError
+    from stylegan_tool.gallery.writing import check_page, page_beside
+
+    if request.plan:
+        raise UsageError("--plan makes nothing that --gallery could show", hint="Leave one of the two out.")
+    if request.is_folder or jobs:
+        check_page(page_beside(request.target if request.is_folder else jobs[0]), overwrite=request.overwrite)
 
 
 def _page(request: Request, jobs: "list[Job]", making: "Making") -> AbstractContextManager[None]:

@@ -49,7 +49,11 @@ def _complete_domains() -> list[str]:
 
 ToOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="DOMAIN", autocompletion=_complete_domains, help="What to make: vangogh, monet, photo, or what `sgt models list` shows."),
+    typer.Option(
+        metavar="DOMAIN",
+        autocompletion=_complete_domains,
+        help="What to make: vangogh, monet, photo, or what `sgt models list` shows.",
+    ),
 ]
 ModelOption: TypeAlias = Annotated[
     str | None,

@@ -26,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -34,6 +34,8 @@ from stylegan_tool.errors import OutputError, what_to_do
 from stylegan_tool.hashes import hash_bytes, hash_file
 
 STEM, SUFFIX = ".sgt-manifest", ".jsonl"
+# What lines raise that are not ours: no JSON, other kinds of values, an infinite size, brackets without end.
+_NONSENSE = (ValueError, TypeError, LookupError, OverflowError, RecursionError)
 
 
 def abbreviate(means: Mapping[str, Any]) -> str:
@@ -110,6 +112,8 @@ class Record:
         """Return what `to_line` wrote; None for any other line."""
         try:
             values = json.loads(line)
+            if not _is_below(values["output"]):
+                return None
             before, after, (width, height) = values["input_file"], values["output_file"], values["size"]
             return cls(
                 str(values["output"]),
@@ -119,8 +123,14 @@ class Record:
                 FileState(int(after[0]), int(after[1]), str(after[2])),
                 (int(width), int(height)),
             )
-        except (ValueError, TypeError, LookupError):
+        except _NONSENSE:
             return None
+
+
+def _is_below(output: str) -> bool:
+    """Whether `output` names a file in the folder or below; UnicodeEncodeError where no file can be called so."""
+    path = PurePosixPath(output)
+    return b"\0" not in os.fsencode(output) and not path.is_absolute() and ".." not in path.parts
 
 
 class Manifest:
@@ -272,7 +282,7 @@ def _read_meaning(line: bytes) -> tuple[str, dict[str, Any]] | None:
     try:
         values = json.loads(line)
         return str(values["made_with"]), {**values["means"], "about": dict(values.get("about", {}))}
-    except (ValueError, TypeError, LookupError):
+    except _NONSENSE:
         return None
 
 

@@ -9,10 +9,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from stylegan_tool.errors import InputError, OutputError
+from stylegan_tool.errors import InputError, OutputError, UsageError
 from stylegan_tool.folder.manifest import STEM, SUFFIX, Manifest, Record
 from stylegan_tool.gallery.film_record import FilmRecord, find_film, window_options
 from stylegan_tool.options import FilmOptions
@@ -124,14 +125,24 @@ def _read_place(place: Path, folder: Path) -> tuple[list[Work], int]:
         newest = manifest.newest(output)
         if newest is None:
             continue
-        film = find_film(manifest, newest) if _is_film(manifest, newest) else None
-        record = None if film else manifest.find(output, path)
-        if film is not None:
-            works.append(_film_work(film, newest, folder))
-        elif record is not None:
-            works.append(_picture_work(manifest, record, folder))
-        else:
-            changed += os.path.lexists(path)
+        is_film = _is_film(manifest, newest)
+        film = find_film(manifest, newest) if is_film else None
+        record = None if is_film else manifest.find(output, path)
+        try:
+            if film is not None:
+                works.append(_film_work(film, newest, folder))
+            elif record is not None:
+                works.append(_picture_work(manifest, record, folder))
+            else:
+                changed += os.path.lexists(path)
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            UsageError,
+        ):  # what it means was not written by us
+            changed += 1
     return works, changed
 
 
@@ -217,8 +228,13 @@ def describe_way(means: Mapping[str, Any]) -> str:
     return str(about.get("style") or means.get("style") or about.get("model") or "result")
 
 
+def _window(means: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what of the source became the film, but for its frame rate."""
+    return [(name, value) for name, value in means.get("window", {}).items() if name != "rate"]
+
+
 def describe_settings(means: Mapping[str, Any], record: Record | None = None) -> Settings:
-    """Return model, options, size and day of a result for people; what was left at its default is not told."""
+    """Return model, options, size and day of a result for people; most of what was left at its default is not told."""
     about = means.get("about", {})
     pairs = [
         ("Model", str(about.get("model", ""))),
@@ -228,7 +244,8 @@ def describe_settings(means: Mapping[str, Any], record: Record | None = None) ->
         ("Colour", "kept from the source" if means.get("keep_colour") else ""),
         ("Compared", str(means.get("compare") or "")),
         ("Steadiness", f"{float(means['steady']):g}" if "steady" in means else ""),
-        ("Tiles", " ".join(str(one) for one in means.get("tiles", ()) if one)),
+        ("Tiles", " ".join(str(one) for one in means.get("tiles", ()) if one and one != "exact")),
+        ("Part", ", ".join(f"{name} {float(Fraction(value)):g} s" for name, value in _window(means))),
         ("Engine", str(means.get("engine", ""))),
     ]
     if record is not None:

@@ -38,7 +38,6 @@ class FilmRecord:
     source: Path | None
     source_name: str
     means: dict[str, Any]
-    mtime_ns: int
 
 
 def remember_film(
@@ -72,7 +71,7 @@ def find_film(manifest: Manifest, record: Record) -> FilmRecord | None:
     source = Path(manifest.folder, record.input)
     there = source if _is_same(source, record.input_file) else None
     means = manifest.explain(record.made_with)
-    return FilmRecord(path, there, source.name, means, record.output_file.mtime_ns)
+    return FilmRecord(path, there, source.name, means)
 
 
 def window_options(means: dict[str, Any]) -> FilmOptions:

@@ -101,7 +101,7 @@ def run_page(run: Run, grids: Sequence[Embedded]) -> str:
         "right": curves.RIGHT,
         "width": curves.WIDTH,
     }
-    about = f"{domain_a} (A) ↔ {domain_b} (B), {run.end:.3g} of {run.config.get('epochs', '?')} epochs.{left_out}"
+    about = f"{domain_a} (A) ↔ {domain_b} (B), {run.end:g} of {run.config.get('epochs', '?')} epochs.{left_out}"
     return _fill(run.title, about, main, {"run": data})
 
 

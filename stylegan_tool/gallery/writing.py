@@ -1,7 +1,7 @@
 """From a folder to its page: collect, embed, fill, write whole."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,9 +47,11 @@ def write_gallery(folder: Path, page: Path | None, *, overwrite: bool, say: Say)
         if collection.left_out:
             most = len(collection.works)
             more = f"{collection.left_out} more pictures and films are not shown: {most} are a page's most"
-            say(f"{more}; for a folder below: sgt gallery {typed(folder / 'NAME')}")
+            deeper = any(path.is_dir() for path in folder.iterdir())
+            say(f"{more}; for a folder below: sgt gallery {typed(folder / 'NAME')}" if deeper else more)
         if collection.changed:
-            say(f"{collection.changed} results were changed since they were made, and are not shown")
+            results = "1 result was" if collection.changed == 1 else f"{collection.changed} results were"
+            say(f"{results} changed since then, and not shown")
         _write(collection, page, say)
     return page
 
@@ -79,6 +81,11 @@ def is_ours(page: Path) -> bool:
         return False
 
 
+def page_beside(made: Path | Job) -> Path:
+    """Return where the page of a folder of results goes, or that of the one picture by itself."""
+    return made / NAME if isinstance(made, Path) else made.target.with_suffix(".html")
+
+
 @contextmanager
 def page_of_pictures(made: Path | Job, making: Making, *, overwrite: bool, say: Say) -> Iterator[None]:
     """Write the page of pictures that are made in this context at its end, also where some of them failed.
@@ -89,13 +96,16 @@ def page_of_pictures(made: Path | Job, making: Making, *, overwrite: bool, say: 
     Raises:
         OutputError: see `check_page`, before anything is made.
     """
-    page = made / NAME if isinstance(made, Path) else made.target.with_suffix(".html")
+    page = page_beside(made)
     check_page(page, overwrite=overwrite)
     try:
         yield
     except PartialError:
-        _write_pictures(made, page, making, say)
+        with suppress(InputError):  # none was made: that is what is told
+            _write_pictures(made, page, making, say)
         raise
+    if isinstance(made, Path) and not made.is_dir():
+        return  # nothing was to be done, such as in a shard without pictures
     _write_pictures(made, page, making, say)
 
 
@@ -179,11 +189,17 @@ def _write_run(folder: Path, page: Path, say: Say) -> None:
     run = read_run(folder)
     longest = limit_side(len(run.samples))
     with Progress("embedding", len(run.samples), "sheets") as progress:
-        grids = []
-        for path in run.samples.values():
-            grids.append(embed_picture(path, longest))
+        grids = {}
+        for epoch, path in run.samples.items():
+            try:
+                grids[epoch] = embed_picture(path, longest)
+            except SgtError as error:  # the other epochs are there all the same
+                say(f"not shown: {error.what}")
             progress.advance()
-    _write_page(page, run_page(run, grids), f"{len(grids)} {'epoch' if len(grids) == 1 else 'epochs'}", say)
+    run = replace(run, samples={epoch: run.samples[epoch] for epoch in grids})
+    _write_page(
+        page, run_page(run, list(grids.values())), f"{len(grids)} {'epoch' if len(grids) == 1 else 'epochs'}", say
+    )
 
 
 def _write_page(page: Path, text: str, what: str, say: Say) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import av.error
 
+from stylegan_tool.folder.manifest import STEM, SUFFIX
+from stylegan_tool.gallery.film_record import PART
 from tests.faults import films, pictures
 from tests.faults.damage import DAMAGE, Rng, ways_of
 from tests.faults.judge import Case, Outcome
@@ -34,7 +36,13 @@ def _case(
     def check(outcome: Outcome) -> list[str]:
         return _whole_film(outcome, target, frames)
 
-    values = {"named": as_shown(source.name), "done": frozenset({DONE, PARTIAL}), "check": check, **fields}
+    values = {
+        "named": as_shown(source.name),
+        "done": frozenset({DONE, PARTIAL}),
+        "check": check,
+        "others": (target.parent / f"{STEM}-{PART}{SUFFIX}",),  # how the film was made
+        **fields,
+    }
     return Case(kind, tuple(argv), target, frozenset(codes), **values)  # type: ignore[arg-type]  # fields by name
 
 

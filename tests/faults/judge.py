@@ -44,7 +44,7 @@ class Case:
         done: those of them after which the target is there.
         named: what an error must speak of: a file's name as people see it.
         check: looks at a target that is there, and returns complaints.
-        others: files that may be there beside the target.
+        others: files that may be there beside the target, where it is.
         file_bytes: no file may grow beyond that, as on a full disk; 0: any.
         skip: why this cannot be tried here; else empty.
     """
@@ -202,7 +202,8 @@ def _judge_messages(case: Case, outcome: Outcome) -> list[str]:
 
 def _judge_files(case: Case, outcome: Outcome, before: dict[str, object], after: dict[str, object]) -> list[str]:
     wrong = [f"{name} was touched" for name, state in before.items() if after.get(name) != state]
-    allowed = {str(path) for path in (case.target, *case.others)}
+    others = case.others if outcome.code in case.done else ()
+    allowed = {str(path) for path in (case.target, *others)}
     kept = Path(f"{case.target}.sgt")
     if f"kept in {kept}" in outcome.said:
         allowed |= {name for name in after if Path(name).is_relative_to(kept)}

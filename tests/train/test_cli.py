@@ -310,7 +310,7 @@ def test_after_a_damaged_state_the_one_before_it_is_gone_on_from(
     capsys.readouterr()
     assert main(RESUME) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "cannot read" in line]
-    assert f"{path} (" in line
+    assert f"cannot read {path}: " in line
     assert f"{before}" in line
     assert read_plain(path)["epoch"] == 2
     assert read_plain(before)["epoch"] == 1
@@ -332,7 +332,7 @@ def test_another_runs_state_is_3(stopped: Path, capsys: pytest.CaptureFixture[st
     config = RUN / "config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"ngf": 4', '"ngf": 5'), encoding="utf-8")
     assert main(RESUME) == 3
-    assert "does not fit the run" in capsys.readouterr().err
+    assert "training_state.pt does not fit its run" in capsys.readouterr().err
 
 
 def test_a_damaged_config_is_3(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,4 +74,4 @@ def test_a_killed_run_ends_with_the_state_and_the_stats_of_one_that_was_not(
     assert _names(RUN) == _names(expected)
     said = capsys.readouterr().err
     assert "begins anew" not in said
-    assert ("training_state.pt (" in said) == (moment == "between a state's two renames")
+    assert ("cannot read" in said) == (moment == "between a state's two renames")

@@ -413,7 +413,7 @@ def test_a_loss_that_is_not_a_number_names_the_step_and_keeps_the_checkpoint(
     on_step(monkeypatch, break_the_fifth)
     assert main([*TINY, "--epochs", "3"]) == 8
     message = capsys.readouterr().err
-    assert "loss cycle is not a number at step 2 of epoch 2" in message
+    assert "the loss cycle is not a number (NaN) at step 2 of epoch 2" in message
     assert "--lr" in message
     assert "Traceback" not in message
     assert (RUN / "checkpoint.pt").read_bytes() == saved[0]

@@ -26,9 +26,11 @@ def cluster(_cache: None) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    started.add_node(num_cpus=1)
-    started.wait_for_nodes()
+    # Ray's own patience ends after 30 s, of which a busy machine has been seen to take 27.
+    head = {"num_cpus": 1, "include_dashboard": False, "wait": False}
+    started = Cluster(initialize_head=True, head_node_args=head)
+    started.add_node(num_cpus=1, wait=False)
+    started.wait_for_nodes(timeout=120)
     yield started
     started.shutdown()
 

@@ -23,6 +23,15 @@ from stylegan_tool.session import Session
 from tests.models import RED, make_info, write_blur_model, write_colour_model, write_nan_model
 
 N_PICTURES = 24
+SLOW_WRITES = """
+import time
+from stylegan_tool.folder import making
+write_whole = making.write_whole
+def write_slowly(*args, **options):
+    time.sleep(0.2)
+    write_whole(*args, **options)
+making.write_whole = write_slowly
+"""
 
 
 @pytest.fixture
@@ -41,8 +50,9 @@ def command(*more: str, out: str = "out") -> list[str]:
     return ["images", "photos", out, "--model", "A2B.onnx", *more]
 
 
-def start(*more: str, out: str = "out", **options: Any) -> subprocess.Popen[str]:
-    code = "import sys; from stylegan_tool.__main__ import main; sys.exit(main(sys.argv[1:]))"
+def start(*more: str, out: str = "out", first: str = "", **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, which runs the code `first` before it."""
+    code = first + "import sys; from stylegan_tool.__main__ import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, *command(*more, out=out)], stderr=subprocess.PIPE, text=True, **options
     )
@@ -178,7 +188,7 @@ def test_what_is_in_the_way_is_refused_before_the_model_is_looked_for(
 
 
 def test_interrupted_it_says_what_is_done(place: Path) -> None:
-    run = start("--report", "report.json")
+    run = start("--report", "report.json", first=SLOW_WRITES)  # else it may be over before a busy machine looks again
     while len(snapshot(place / "out")) < 3 and run.poll() is None:
         time.sleep(0.001)
     run.send_signal(signal.SIGINT)

@@ -165,3 +165,36 @@ def test_a_manifest_that_cannot_be_written_is_an_output_error(tmp_path: Path) ->
 def test_hashes_of_files_and_of_bytes_agree(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     assert hash_file(tmp_path / "x") == hash_bytes(b"abc") == "cf4ab791c62b8d2b2109c90275287816"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"[" * 100_000, id="brackets without end"),
+        pytest.param(
+            b'{"output": "a", "input": "b", "made_with": "m", "input_file": [1e999, 1, "h"], "output_file": '
+            b'[1, 1, "h"], "size": [1, 1]}',
+            id="an infinite size",
+        ),
+        *(
+            pytest.param(
+                json.dumps(
+                    {
+                        "output": name,
+                        "input": "b",
+                        "made_with": "m",
+                        "input_file": [1, 1, "h"],
+                        "output_file": [1, 1, "h"],
+                        "size": [1, 1],
+                    }
+                ).encode(),
+                id=repr(name),
+            )
+            for name in ("a\0b", "\ud800", "/etc/passwd", "../b", 3)
+        ),
+    ],
+)
+def test_a_line_that_is_not_ours_is_none(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / ".sgt-manifest.jsonl").write_bytes(line + b"\n")
+    with Manifest(tmp_path) as manifest:
+        assert manifest.outputs() == []
