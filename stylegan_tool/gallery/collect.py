@@ -135,14 +135,8 @@ def _read_place(place: Path, folder: Path) -> tuple[list[Work], int]:
                 works.append(_picture_work(manifest, record, folder))
             else:
                 changed += os.path.lexists(path)
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            UsageError,
-        ):  # what it means was not written by us
-            changed += 1
+        except (ValueError, TypeError, AttributeError, ArithmeticError, UsageError):
+            changed += 1  # its meaning is of somebody else's hand
     return works, changed
 
 

@@ -197,9 +197,8 @@ def _write_run(folder: Path, page: Path, say: Say) -> None:
                 say(f"not shown: {error.what}")
             progress.advance()
     run = replace(run, samples={epoch: run.samples[epoch] for epoch in grids})
-    _write_page(
-        page, run_page(run, list(grids.values())), f"{len(grids)} {'epoch' if len(grids) == 1 else 'epochs'}", say
-    )
+    what = "1 epoch" if len(grids) == 1 else f"{len(grids)} epochs"
+    _write_page(page, run_page(run, list(grids.values())), what, say)
 
 
 def _write_page(page: Path, text: str, what: str, say: Say) -> None:

@@ -1,5 +1,6 @@
 """Styles from Python; what the commands do with the same options is the truth."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -316,6 +317,17 @@ def test_a_folder_and_how_it_goes_on(blur: str, photos: Path) -> None:
     assert [result.job.output for result in report.made] == names
     assert seen == [(name, i + 1, 3) for i, name in enumerate(names)]
     assert (report.done_before, report.failed) == ((), ())
+
+
+def test_a_folder_says_what_made_it_as_the_command_does(blur: str, photos: Path) -> None:
+    load_model(blur).stylize_folder("photos", "library")
+    assert main(["images", "photos", "command", "--model", blur]) == 0
+    told = []
+    for folder in ("library", "command"):
+        lines = Path(folder, ".sgt-manifest.jsonl").read_text().splitlines()
+        meaning = next(line for line in map(json.loads, lines) if "means" in line)
+        told.append({key: meaning[key] for key in ("made_with", "means", "about")})
+    assert told[0] == told[1]
 
 
 def test_what_the_library_did_the_command_finds_done_and_the_other_way_round(

@@ -182,3 +182,52 @@ def test_a_runs_values_are_read(tmp_path: Path) -> None:
     assert read.series["gan"] == [(1.0, 1.0), (2.0, 1.0)]
     assert read.best() == (2, "A2B", 98.0)
     assert read.end == 12
+
+
+def test_the_page_of_a_run_lacks_a_damaged_sheet_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "photo2red-003"
+    write_flat(run / "samples/epoch_0001.png", RED, (8, 4))
+    (run / "samples/epoch_0002.png").write_bytes(b"no picture")
+    (run / "config.json").write_text("{}")
+    (run / "stats.jsonl").write_text('{"epoch": 1, "step": 1, "steps": "many", "gan": 1}\n')
+    assert main(["gallery", str(run)]) == 0
+    said = capsys.readouterr().err
+    assert "not shown: " in said
+    assert "1 epoch, " in said
+
+
+def test_pictures_that_all_fail_are_told_as_without_a_page(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "b.png"):
+        (in_folder / "photos").mkdir(exist_ok=True)
+        (in_folder / "photos" / name).write_bytes(b"")
+    assert main(["images", "photos", "painted", "--to", "vangogh", "--gallery"]) == 6
+    assert "2 of 2 pictures failed" in capsys.readouterr().err
+    assert not (in_folder / "painted/gallery.html").exists()
+
+
+def test_a_shard_without_pictures_needs_no_page(in_folder: Path) -> None:
+    write_flat(in_folder / "photos/a.png", RED, (8, 8))
+    codes = {
+        main(["images", "photos", f"out{n}", "--to", "vangogh", "--gallery", "--shard", f"{n}/3"]) for n in (1, 2, 3)
+    }
+    assert codes == {0}
+
+
+def test_a_page_that_is_in_the_way_is_told_before_work(in_folder: Path) -> None:
+    write_flat(in_folder / "photos/a.png", RED, (8, 8))
+    (in_folder / "painted").mkdir()
+    (in_folder / "painted/gallery.html").write_text("mine")
+    assert main(["images", "photos", "painted", "--to", "vangogh", "--gallery"]) == 5
+    assert not (in_folder / "painted/a.png").exists()
+
+
+@pytest.mark.parametrize("means", [{"strength": "a"}, {"tiles": 3}, {"about": 1}, {"window": {"start": "x"}}])
+def test_a_meaning_of_anybodys_hand_ends_rightly(tmp_path: Path, means: dict[str, object]) -> None:
+    out = make_results(tmp_path)
+    (path,) = out.glob(".sgt-manifest*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if "means" in line:
+            line["means"] = {**line["means"], **means}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert main(["gallery", str(out)]) in (0, 3)
