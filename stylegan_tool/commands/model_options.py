@@ -4,7 +4,8 @@ A command's signature names them; help shows them under the headings of `stylega
 collected in the two requests at the end.
 """
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -12,7 +13,7 @@ import typer
 
 from stylegan_tool.errors import UsageError
 from stylegan_tool.help import FOREIGN, LOOK, TILES, WHERE
-from stylegan_tool.model_info import Direction
+from stylegan_tool.model_info import Direction, ModelInfo
 from stylegan_tool.options import Comparison, TileOption, TileStatistics, parse_size
 
 if TYPE_CHECKING:
@@ -31,27 +32,26 @@ def model_names() -> list[str]:
     return [*bundled_styles(), *installed_models(), *(str(run) for run in exported_runs())]
 
 
-def domain_names() -> Iterator[str]:
-    """Yield what the models of `model_names` make, such as vangogh; a damaged model makes nothing."""
-    from stylegan_tool.errors import SgtError
-    from stylegan_tool.models import load_models
+def domain_names() -> list[str]:
+    """Return what the models of `model_names` make, such as vangogh; a damaged model makes nothing."""
+    from stylegan_tool.errors import ModelError
+    from stylegan_tool.installed import installed_models, model_files
+    from stylegan_tool.metadata import read_metadata
+    from stylegan_tool.models import bundled_styles, exported_runs
 
-    for name in model_names():
-        try:
-            yield from (model.info.target for model in load_models(name) if model.info.target)
-        except SgtError:
-            continue
-
-
-def _complete_domains() -> list[str]:
-    return list(dict.fromkeys(domain_names()))
+    folders = [*bundled_styles().values(), *installed_models().values(), *exported_runs()]
+    targets: dict[str, None] = {}  # each once, in order
+    for path in (path for folder in folders for path in model_files(folder)):
+        with contextlib.suppress(ModelError):
+            targets[ModelInfo.from_metadata(read_metadata(path)).target] = None
+    return [target for target in targets if target]
 
 
 ToOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="DOMAIN",
-        autocompletion=_complete_domains,
+        autocompletion=domain_names,
         help="What to make: vangogh, monet, photo, or what `sgt models list` shows.",
     ),
 ]

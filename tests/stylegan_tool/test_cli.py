@@ -12,7 +12,7 @@ from stylegan_tool import __version__
 from stylegan_tool.__main__ import main
 from stylegan_tool.cli import COMMANDS
 
-HEAVY = ("numpy", "onnxruntime", "torch", "cv2", "av", "PIL", "rich", "scenedetect")
+HEAVY = ("numpy", "onnx", "onnxruntime", "torch", "cv2", "av", "PIL", "rich", "scenedetect")
 
 
 def _loaded_after(argv: list[str]) -> set[str]:

@@ -7,10 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from stylegan_tool.__main__ import main
 from stylegan_tool.cli import COMMANDS
+from stylegan_tool.commands.model_options import domain_names
+from stylegan_tool.installed import model_files
+from stylegan_tool.metadata import read_metadata
+from stylegan_tool.models import bundled_styles
+from tests.models import BLUE, RED, make_info, write_colour_model
 from tests.stylegan_tool.test_cli import HEAVY
 
 SHELLS = ("bash", "zsh", "fish")
@@ -42,6 +48,7 @@ CASES = {
     "sgt --v": ["--version"],
     "sgt images a b --direction ": ["A2B", "B2A"],
     "sgt images a b --to v": ["vangogh"],
+    "sgt images --to ": ["vangogh", "monet", "photo"],
     "sgt images a b --model ": ["monet", "vangogh", "runs/mine-001"],
     "sgt images a b --provider c": ["cpu", "cuda", "coreml"],
     "sgt images a b --tile ": ["auto", "off"],
@@ -93,7 +100,9 @@ def test_what_fish_shows_beside_a_value_is_one_line(
     assert all(re.fullmatch(r"[\w-]+\t.+", one) for one in lines)
 
 
-@pytest.mark.parametrize("line", ["sgt ", "sgt video --", "sgt images a b --model "])
+@pytest.mark.parametrize(
+    "line", ["sgt ", "sgt video --", "sgt train --", "sgt images a b --model ", "sgt images --to "]
+)
 def test_tab_waits_for_nothing_heavy(line: str, in_folder: Path) -> None:
     code = (
         "import atexit, sys\n"
@@ -116,6 +125,23 @@ def test_a_shells_script_asks_by_these_words(
     assert f"_SGT_COMPLETE=complete_{shell}" in script
     for name in _ask(shell, "sgt ").keys() - {"_SGT_COMPLETE", "_TYPER_COMPLETE_FISH_ACTION" if shell == "zsh" else ""}:
         assert name in script
+
+
+def test_domains_are_those_of_whole_models(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGT_MODELS", str(in_folder / "models"))
+    write_colour_model(in_folder / "models" / "mine" / "A2B.onnx", RED, make_info("A2B", domain_b="embroidery"))
+    write_colour_model(in_folder / "runs" / "ours-001" / "B2A.onnx", BLUE, make_info("B2A", domain_a="fresco"))
+    write_colour_model(in_folder / "models" / "foreign" / "model.onnx", RED, None)
+    torn = write_colour_model(in_folder / "models" / "torn" / "A2B.onnx", RED, make_info("A2B", domain_b="mosaic"))
+    torn.write_bytes(torn.read_bytes()[:-1])
+    (in_folder / "models" / "text").mkdir()
+    (in_folder / "models" / "text" / "A2B.onnx").write_text("<html>not found</html>", encoding="utf-8")
+    assert sorted(domain_names()) == ["embroidery", "fresco", "monet", "photo", "vangogh"]
+
+
+@pytest.mark.parametrize("path", model_files(bundled_styles()["vangogh"]), ids=lambda path: path.name)
+def test_metadata_is_what_the_onnx_library_reads(path: Path) -> None:
+    assert read_metadata(path) == {one.key: one.value for one in onnx.load(path).metadata_props}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -12,10 +12,8 @@ import typer
 from stylegan_tool.__main__ import exit_code
 from stylegan_tool.errors import ComputeError, InputError, OutputError, SgtError, UsageError, typed, what_to_do
 from stylegan_tool.models import find_run, list_runs
-from stylegan_tool.progress import format_duration, say
 from stylegan_train import options
 from stylegan_train.config import PRESETS, TrainConfig, read_recipe
-from stylegan_train.data import DataSet, find_unreadable, locate_data_set, open_data_set
 from stylegan_train.run_dir import RunDir, UnwrittenRun, make_run_dir
 from stylegan_train.schedule import lr_factor
 from stylegan_train.team import ALONE, Alone, is_launched
@@ -23,6 +21,7 @@ from stylegan_train.team import ALONE, Alone, is_launched
 if TYPE_CHECKING:
     import torch
 
+    from stylegan_train.data import DataSet
     from stylegan_train.loop import Loop
 
 
@@ -44,7 +43,7 @@ class Prepared:
     """What a run is made of; `stored` is the config of a run that is gone on with."""
 
     config: TrainConfig
-    data_set: DataSet
+    data_set: "DataSet"
     folder: Path
     stored: TrainConfig | None = None
 
@@ -168,6 +167,7 @@ def _train_joined(request: Request) -> None:
 
 def _train_request(request: Request, team: Alone, n_processes: int) -> None:
     """Prepare in the process that leads, and train in all."""
+    from stylegan_tool.progress import say
 
     def prepare() -> Prepared | None:
         return (_prepare_resumed if request.resume else _prepare)(request, n_processes)
@@ -199,6 +199,9 @@ def _check_batch(config: TrainConfig, n_processes: int) -> None:
 
 def _prepare(request: Request, n_processes: int) -> Prepared | None:
     """Return what a new run is made of, its folder made; None after a dry run."""
+    from stylegan_tool.progress import say
+    from stylegan_train.data import locate_data_set, open_data_set
+
     preset = request.preset
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset} is unknown", hint=f"Use one of {', '.join(PRESETS)}.")
@@ -220,6 +223,9 @@ def _prepare(request: Request, n_processes: int) -> Prepared | None:
 
 def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
     """Return what the run to go on with is made of; None after a dry run."""
+    from stylegan_tool.progress import say
+    from stylegan_train.data import locate_data_set, open_data_set
+
     name, data, preset, overrides = request.name, request.data, request.preset, request.overrides
     folder = find_run(name)
     if not (folder / "config.json").is_file():
@@ -259,8 +265,11 @@ def _prepare_resumed(request: Request, n_processes: int) -> Prepared | None:
     return Prepared(config, data_set, folder, stored)
 
 
-def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
+def _check_pictures(data_set: "DataSet", *, skip_bad: bool) -> "DataSet":
     """Find unreadable pictures before training starts, name them, and leave them out if asked to."""
+    from stylegan_tool.progress import say
+    from stylegan_train.data import find_unreadable
+
     bad = find_unreadable([*data_set.train_a, *data_set.train_b, *data_set.test_a, *data_set.test_b])
     if not bad:
         return data_set
@@ -283,7 +292,7 @@ def _check_pictures(data_set: DataSet, *, skip_bad: bool) -> DataSet:
     return kept
 
 
-def _check_validation(config: TrainConfig, data_set: DataSet, overrides: dict[str, Any]) -> None:
+def _check_validation(config: TrainConfig, data_set: "DataSet", overrides: dict[str, Any]) -> None:
     """Refuse a validation that was asked for, and not only the default, where there is nothing to measure.
 
     Raises:
@@ -299,11 +308,12 @@ def _check_validation(config: TrainConfig, data_set: DataSet, overrides: dict[st
         )
 
 
-def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, stored: TrainConfig | None) -> None:
+def _run(config: TrainConfig, data_set: "DataSet", run: RunDir, team: Alone, *, stored: TrainConfig | None) -> None:
     """Train; `stored` is the config of the run that is gone on with."""
     # Only now: --help, --dry-run and every refusal above answer without waiting for torch.
     import torch
 
+    from stylegan_tool.progress import say
     from stylegan_train.stop import Stopped
 
     device = torch.device("cuda", team.local_rank) if torch.cuda.is_available() else torch.device("cpu")
@@ -343,7 +353,7 @@ def _run(config: TrainConfig, data_set: DataSet, run: RunDir, team: Alone, *, st
 
 
 def _begin(
-    config: TrainConfig, data_set: DataSet, run: RunDir, device: "torch.device", team: Alone, *, resume: bool
+    config: TrainConfig, data_set: "DataSet", run: RunDir, device: "torch.device", team: Alone, *, resume: bool
 ) -> "Loop":
     """Return the loop before its next step, the same in every process."""
     from stylegan_train.initial import start_from
@@ -379,7 +389,9 @@ def _say_schedule(loop: "Loop", stored: TrainConfig, config: TrainConfig) -> Non
     )
 
 
-def _train(loop: "Loop", config: TrainConfig, data_set: DataSet, run: RunDir, *, resume: bool) -> None:
+def _train(loop: "Loop", config: TrainConfig, data_set: "DataSet", run: RunDir, *, resume: bool) -> None:
+    from stylegan_tool.progress import format_duration
+
     run.write_config(config)  # what may change on --resume
     exchanged = f" (the folder's sides are exchanged: its A is {config.domain_b})" if config.exchanged else ""
     run.log(
