@@ -1,7 +1,8 @@
 """What `sgt` alone says: what there is in a folder, and which command to type next.
 
 Names are looked at, and the first kilobytes of small files of ours: never a tree, never a picture, a model or a
-network. So the answer comes at once, whatever lies there; nothing that is slow to import is imported.
+network. So the answer comes at once, whatever lies there; nothing that is slow to import is imported. What lies there
+may be anybody's: only commands of ours are told again, and no name that a terminal would obey.
 
 Units: `MOST_` are numbers of names, `_KIB` is 1024 bytes.
 """
@@ -17,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stylegan_tool.errors import visible
 from stylegan_tool.installed import installed_models, model_files
 from stylegan_tool.models import DEFAULT_STYLE, list_runs
 
@@ -49,7 +51,7 @@ class Place:
 
     @cached_property
     def names(self) -> list[Path]:
-        """What lies in it, sorted, nothing hidden."""
+        """What lies in it, sorted; nothing hidden, and no name that a terminal would obey."""
         return _list(self.folder)
 
     @cached_property
@@ -63,7 +65,8 @@ class Place:
     @cached_property
     def runs(self) -> list[Path]:
         """The training runs, newest first."""
-        return [run for run in reversed(list_runs(self.folder / "runs")) if (run / "config.json").is_file()]
+        runs = reversed(list_runs(self.folder / "runs"))
+        return [run for run in runs if _is_harmless(run.name) and (run / "config.json").is_file()]
 
     @cached_property
     def sets(self) -> list[Path]:
@@ -86,8 +89,8 @@ class Place:
             return f"--model {self.show(exported[0])}"
         if found := [path for path in self.names if path.suffix == ".onnx"]:
             return f"--model {self.show(found[0])}"
-        if installed := list(installed_models()):
-            return f"--model {installed[0]}"
+        if installed := [name for name in installed_models() if _is_harmless(name)]:
+            return f"--model {shlex.quote(installed[0])}"
         return f"--to {DEFAULT_STYLE}"
 
     def show(self, path: Path) -> str:
@@ -152,13 +155,15 @@ def _stylize(place: Place) -> Iterator[Step]:
         what = f"stylise {name}" if place.pictures is not None else "stylise a folder of pictures"
         yield Step(what, f"sgt images {source} {place.free('painted')} {place.model}")
     for film in place.films:
-        target = film.with_name(f"{film.stem}-painted.mp4")
-        if not (film.stem.endswith("-painted") or target.exists()):
-            yield Step(
-                f"see what {place.show(film)} will look like; without --preview, the whole film",
-                f"sgt video {place.show(film)} {place.show(target)} {place.model} --preview 3s",
-            )
-            return
+        look, target = (film.with_name(f"{film.stem}-{end}.mp4") for end in ("look", "painted"))
+        if film.stem.endswith(("-look", "-painted")) or target.exists():
+            continue
+        name = place.show(film)
+        if not look.exists():
+            preview = f"sgt video {name} {place.show(look)} {place.model} --preview 3s"
+            yield Step(f"see what {name} will look like", preview)
+        yield Step(f"stylise the whole of {name}", f"sgt video {name} {place.show(target)} {place.model}")
+        return
 
 
 def _train(place: Place) -> Iterator[Step]:
@@ -184,10 +189,13 @@ def _train(place: Place) -> Iterator[Step]:
 def _repeat(place: Place) -> Iterator[Step]:
     """Folders of results: typed again, their command does what is new there."""
     for folder in place.folders:
-        for manifest in _manifests(folder)[:1]:
-            told = [line for line in _lines(manifest, 64 * _KIB) if '"command"' in line]
-            if told and (command := _command(_parse_json(told[-1]), place)):
-                yield Step(f"{place.show(folder)} holds results; again, for what is new or was left undone", command)
+        # The newest line comes last, and after those of shards and films the folder's own manifest.
+        manifests = reversed(_manifests(folder))
+        lines = (line for path in manifests for line in reversed(_lines(path, 64 * _KIB)) if '"command"' in line)
+        # What was replaced once would be replaced again, retouched or not.
+        commands = (_command(_parse_json(line), place, without="--overwrite") for line in lines)
+        if command := next(filter(None, commands), ""):
+            yield Step(f"{place.show(folder)} holds results; again, for what is new or was left undone", command)
 
 
 def _show(place: Place) -> Iterator[Step]:
@@ -206,8 +214,14 @@ def _manifests(folder: Path) -> list[Path]:
 
 def _list(folder: Path) -> list[Path]:
     with suppress(OSError):
-        return sorted(islice((path for path in folder.iterdir() if not path.name.startswith(".")), MOST_NAMES))
+        shown = (path for path in folder.iterdir() if not path.name.startswith(".") and _is_harmless(path.name))
+        return sorted(islice(shown, MOST_NAMES))
     return []
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether a terminal shows all of it and obeys nothing in it."""
+    return visible(text) == text
 
 
 def _is_data_set(folder: Path) -> bool:
@@ -261,10 +275,28 @@ def _parse_json(text: str) -> dict[str, Any]:
     return {}
 
 
-def _command(told: Any, place: Place) -> str:
-    """Return the command that was written down when work began, to be typed here; empty if there is none."""
-    if not isinstance(told, dict) or not isinstance(command := told.get("command"), str):
+def _command(told: Any, place: Place, *, without: str = "") -> str:
+    """Return the command of ours that was written down when work began, to be typed here; empty if there is none.
+
+    Args:
+        without: a word to leave out.
+    """
+    if not isinstance(told, dict) or not isinstance(text := told.get("command"), str) or not _is_harmless(text):
         return ""
+    words: list[str] = []
+    with suppress(ValueError):  # a quote without its end
+        words = shlex.split(text)
+    if words[:1] != ["sgt"]:
+        return ""
+    command = shlex.join(word for word in words if word != without)
     folder = told.get("folder")
-    here = not isinstance(folder, str) or Path(folder) == place.folder.absolute()
-    return command if here else f"cd {shlex.quote(str(folder))} && {command}"
+    if not isinstance(folder, str) or Path(folder) == place.folder.absolute():
+        return command
+    return f"cd {shlex.quote(folder)} && {command}" if _is_place(folder) else ""
+
+
+def _is_place(folder: str) -> bool:
+    """Whether it can be gone to: a folder, by its whole path."""
+    with suppress(OSError):  # too long a name, or a disk that is gone
+        return _is_harmless(folder) and Path(folder).is_absolute() and Path(folder).is_dir()
+    return False

@@ -13,9 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from stylegan_tool.errors import InputError, OutputError, UsageError
+from stylegan_tool.errors import InputError, OutputError, UsageError, typed
 from stylegan_tool.folder.manifest import STEM, SUFFIX, Manifest, Record
 from stylegan_tool.gallery.film_record import FilmRecord, find_film, window_options
+from stylegan_tool.image_files.naming import SUFFIXES
 from stylegan_tool.options import FilmOptions
 
 MOST_SHOWN = 200  # works on a page
@@ -87,9 +88,12 @@ def collect(folder: Path, most: int = MOST_SHOWN) -> Collection:
         changed += lost
     if not works:
         lost_too = f" ({changed} were changed since they were made)" if changed else ""
+        # Results that were changed are no photos; photos are to stay without results among them.
+        holds_photos = not changed and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+        places = f"{typed(folder)} painted" if holds_photos else f"photos/ {typed(folder)}"
         raise InputError(
             f"no results of sgt images or sgt video in {folder}{lost_too}",
-            hint=f"Make some: sgt images photos/ {folder} --to vangogh --gallery",
+            hint=f"Make some: sgt images {places} --to vangogh --gallery",
         )
     together = _bring_together(works)
     shown = together if len(together) <= most else [together[i * len(together) // most] for i in range(most)]

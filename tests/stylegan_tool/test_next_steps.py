@@ -1,6 +1,7 @@
 """What `sgt` alone says, for what lies in a folder."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,10 @@ def _began(kept: Path, command: str, folder: Path) -> None:
     (kept / "job.json").write_text(json.dumps({"job": {}, "found": found}), encoding="utf-8")
 
 
-def _results(folder: Path, command: str, here: Path) -> Path:
+def _results(folder: Path, command: str, here: Path, part: str = "") -> Path:
     folder.mkdir()
     line = json.dumps({"made_with": "m", "means": {}, "command": command, "folder": str(here)})
-    (folder / ".sgt-manifest.jsonl").write_text(line + "\n", encoding="utf-8")
+    (folder / f".sgt-manifest{part}.jsonl").write_text(line + "\n", encoding="utf-8")
     return folder
 
 
@@ -70,23 +71,44 @@ CASES: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "a film": (
         lambda here: _touch(here / "holiday.mov"),
-        ["sgt video holiday.mov holiday-painted.mp4 --to vangogh --preview 3s"],
+        [
+            "sgt video holiday.mov holiday-look.mp4 --to vangogh --preview 3s",
+            "sgt video holiday.mov holiday-painted.mp4 --to vangogh",
+        ],
     ),
     "a film that is painted": (
         lambda here: _touch(here / "a.mp4", here / "a-painted.mp4", here / "b.mp4"),
-        ["sgt video b.mp4 b-painted.mp4 --to vangogh --preview 3s"],
+        ["sgt video b.mp4 b-look.mp4 --to vangogh --preview 3s", "sgt video b.mp4 b-painted.mp4 --to vangogh"],
+    ),
+    "a film that was looked at": (
+        lambda here: _touch(here / "a.mp4", here / "a-look.mp4"),
+        ["sgt video a.mp4 a-painted.mp4 --to vangogh"],
     ),
     "an unfinished film": (
         lambda here: _began(here / "out.mp4.sgt", "sgt video in.mp4 out.mp4 --to monet", here),
         ["sgt video in.mp4 out.mp4 --to monet"],
     ),
-    "an unfinished film of elsewhere": (
-        lambda here: _began(here / "out.mp4.sgt", "sgt video in.mp4 there/out.mp4", Path("/a b")),
-        ["cd '/a b' && sgt video in.mp4 there/out.mp4"],
+    "an unfinished film of a folder that is gone": (
+        lambda here: _began(here / "out.mp4.sgt", "sgt video in.mp4 there/out.mp4", here / "gone"),
+        [""],
     ),
     "results": (
         lambda here: _results(here / "painted", "sgt images photos painted --to monet", here),
         ["sgt images photos painted --to monet", "sgt gallery painted"],
+    ),
+    "results that replaced others": (
+        lambda here: _results(here / "painted", "sgt images photos painted --overwrite --to monet", here),
+        ["sgt images photos painted --to monet", "sgt gallery painted"],
+    ),
+    "results beside films": (
+        lambda here: _touch(
+            _results(here / "painted", "sgt images photos painted --to monet", here) / ".sgt-manifest-films.jsonl"
+        ),
+        ["sgt images photos painted --to monet", "sgt gallery painted"],
+    ),
+    "results of a shard": (
+        lambda here: _results(here / "painted", "sgt images photos painted --shard 1/2", here, "-0001-of-0002"),
+        ["sgt images photos painted --shard 1/2", "sgt gallery painted"],
     ),
     "results that have their page": (
         lambda here: _touch(_results(here / "painted", "sgt images photos painted --to monet", here) / "gallery.html"),
@@ -159,6 +181,63 @@ def test_what_is_to_be_typed_can_be(case: str, in_folder: Path) -> None:
         if step.command:
             assert step.command in lines
             parse(shlex.split(step.command.rpartition("&& ")[2])[1:])
+
+
+def test_work_begun_elsewhere_is_gone_on_with_there(in_folder: Path) -> None:
+    there = in_folder / "a b"
+    there.mkdir()
+    _began(in_folder / "out.mp4.sgt", "sgt video in.mp4 out.mp4 --overwrite", there)
+    command = f"cd '{there}' && sgt video in.mp4 out.mp4 --overwrite"
+    assert next_steps(Place(in_folder))[0].command == command
+
+
+FOREIGN = [
+    "cd /tmp && rm -rf ~",
+    "rm -rf ~",
+    "sgt2 images a b",
+    "sgt images 'a b",
+    "sgt images a\x1b[31m b",
+    "sgt\nrm x",
+    "",
+]
+
+
+@pytest.mark.parametrize("told", FOREIGN)
+def test_no_command_but_ours_is_told_again(told: str, in_folder: Path) -> None:
+    _results(in_folder / "painted", told, in_folder)
+    _began(in_folder / "out.mp4.sgt", told, in_folder)
+    assert [step.command for step in next_steps(Place(in_folder))] == ["", "sgt gallery painted"]
+
+
+def test_a_command_of_ours_brings_no_other_with_it(in_folder: Path) -> None:
+    _began(in_folder / "out.mp4.sgt", "sgt video a.mp4 out.mp4; rm -rf ~ $(id) > x", in_folder)
+    assert next_steps(Place(in_folder))[0].command == "sgt video a.mp4 'out.mp4;' rm -rf '~' '$(id)' '>' x"
+
+
+@pytest.mark.parametrize("folder", ["gone", ".", "\x1b[2J", "x\0", "/" + "x" * 5000, "a; rm -rf ~"])
+def test_no_folder_but_one_that_is_there_is_gone_to(folder: str, in_folder: Path) -> None:
+    found = {"command": "sgt video a.mp4 out.mp4", "folder": folder}
+    _touch(in_folder / "out.mp4.sgt" / "job.json").write_text(json.dumps({"found": found}), encoding="utf-8")
+    assert [step.command for step in next_steps(Place(in_folder))] == [""]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_names_that_a_terminal_would_obey_are_left_out(in_folder: Path) -> None:
+    evil = "a\x1b]0;x\x07\nrm -rf ~"
+    _touch(in_folder / evil / "1.jpg", in_folder / f"{evil}.mp4", in_folder / f"{evil}.onnx")
+    _began(in_folder / f"{evil}.mp4.sgt", "sgt video a.mp4 b.mp4", in_folder)
+    _results(in_folder / f"{evil}-2", "sgt images a b", in_folder)
+    _set(in_folder / "datasets" / evil)
+    assert [step.command for step in next_steps(Place(in_folder))] == ["sgt demo"]
+
+
+def test_a_folder_of_photos_is_not_where_their_results_go(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    PilImage.new("RGB", (8, 8)).save(_touch(in_folder / "my photos" / "1.png"))
+    (in_folder / "empty one").mkdir()
+    assert main(["gallery", "my photos"]) == 3
+    assert "sgt images 'my photos' painted --to vangogh --gallery\n" in capsys.readouterr().err
+    assert main(["gallery", "empty one"]) == 3
+    assert "sgt images photos/ 'empty one' --to vangogh --gallery\n" in capsys.readouterr().err
 
 
 def test_a_gpu_trains_the_papers_network(in_folder: Path) -> None:
